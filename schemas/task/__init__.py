@@ -1,0 +1,1 @@
+"""The task file: its model, its loading with positions, its checks."""

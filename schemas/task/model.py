@@ -1,0 +1,164 @@
+"""A task as its author wrote it, after validation.
+
+Rules of a column, sources and anonymization methods stay open mappings here: each is validated by the
+component that it names (`processors/rules`, `connectors/sources`, `processors/anonymize`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from schemas.columns import DEFAULT_SCALE, ColumnType
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,47}$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(BaseModel):
+    """A typed column. Every further key names a rule and holds that rule's config, in the order applied."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: ColumnType
+    scale: int = Field(default=DEFAULT_SCALE, ge=0, le=18)
+    references: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]\w*\.[A-Za-z]\w*$")] | None = None
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Prefer(Strict):
+    prefer: list[Name] = Field(min_length=1)
+
+
+Conflicts = Literal["drop_all", "keep_all"] | Prefer
+
+
+class PrimaryKey(Strict):
+    """`column` is one name or, for a key of several columns, a list of names."""
+
+    column: Name | list[Name]
+    conflicts: Conflicts
+
+    @property
+    def columns(self) -> list[str]:
+        return [self.column] if isinstance(self.column, str) else list(self.column)
+
+
+class Delete(Strict):
+    column: Name
+    equals: list[str] | str
+
+
+class Changes(Strict):
+    """The source tells changes, not just records: the last one of a key in that source is the one that counts."""
+
+    order_by: Name | None = None  # a column that orders changes of one key; else the position in the source
+    delete: Delete | None = None  # which records tell a deletion
+
+
+class Source(BaseModel):
+    """Every key beyond these is the connector's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    connector: Name
+    connection: Name | None = None
+    rename: dict[str, Name] = Field(default_factory=dict)  # the source's name of a column: ours
+    changes: Changes | bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Aggregate(Strict):
+    by: list[str] = Field(default_factory=list)
+    columns: dict[Name, str] = Field(min_length=1)
+
+
+class Step(Strict):
+    """One transformation; exactly one of the three is given."""
+
+    filter: str | None = None
+    derive: dict[Name, str] | None = None
+    aggregate: Aggregate | None = None
+
+
+class Join(Strict):
+    """`{join: {product: sku}}`: the column sku of the base table meets the primary key of product."""
+
+    join: dict[Name, str] = Field(default_factory=dict)
+
+
+class Method(BaseModel):
+    """One anonymization step; every further key is the method's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    method: Name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Table(BaseModel):
+    """Either collected (`columns` and `sources`) or derived (`from_`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    columns: dict[Name, Column] = Field(default_factory=dict)
+    primary_key: PrimaryKey | None = None
+    sources: dict[Name, Source] = Field(default_factory=dict)
+    from_: dict[Name, Join] | None = Field(default=None, alias="from")
+    transform: list[Step] = Field(default_factory=list)
+    anonymize: list[Method] = Field(default_factory=list)
+
+    @property
+    def derived(self) -> bool:
+        return self.from_ is not None
+
+
+class Connection(BaseModel):
+    """Where a system is; a secret is `{env: NAME}` or `{file: PATH}`, never a value."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: Name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Rejects(Strict):
+    """A run halts when more than `share` and more than `count` of its records are rejected."""
+
+    share: float = Field(default=0.01, ge=0, le=1)
+    count: int = Field(default=100, ge=0)
+
+
+class Publish(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    module: Name
+    to: dict[str, Any]
+
+
+class Task(Strict):
+    task: Name
+    mode: Literal["snapshot", "continuous"] = "snapshot"
+    description: str = ""
+    epoch: Annotated[float, Field(gt=0.04, le=3600)] = 2.0  # seconds, continuous mode
+    partitions: Annotated[int, Field(ge=1, le=1024)] | None = None  # else chosen by the size of the sources
+    rejects: Rejects = Rejects()
+    connections: dict[Name, Connection] = Field(default_factory=dict)
+    tables: dict[Name, Table] = Field(min_length=1)
+    publish: Publish | None = None
