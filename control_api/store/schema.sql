@@ -1,0 +1,145 @@
+-- The control store. Every change of state and its audit event are one transaction (see audit.py).
+CREATE SCHEMA IF NOT EXISTS metal;
+
+CREATE TABLE IF NOT EXISTS metal.tasks (
+    name        text NOT NULL,
+    version     integer NOT NULL,
+    spec        jsonb NOT NULL,              -- the validated task; immutable once released
+    text        text NOT NULL,               -- the file as its author wrote it
+    base        text NOT NULL,               -- what relative paths are relative to
+    released_at timestamptz,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    created_by  text NOT NULL,
+    PRIMARY KEY (name, version)
+);
+
+CREATE TABLE IF NOT EXISTS metal.runs (
+    run          text PRIMARY KEY,
+    task         text NOT NULL,
+    version      integer NOT NULL,
+    mode         text NOT NULL,
+    state        text NOT NULL,             -- see schemas/run.py
+    reason       text,
+    notes        jsonb NOT NULL DEFAULT '[]',
+    partitions   integer,                    -- of every stage topic, this run uses so many; null until planned
+    lanes        integer,                    -- what reads its sources side by side; null until planned
+    code_version text NOT NULL,
+    fingerprint  text NOT NULL,              -- of the hash function that placed its keys
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    started_at   timestamptz,
+    first_row_at timestamptz,
+    prepared_at  timestamptz,
+    ended_at     timestamptz,                -- keys destroyed, nothing raw can be read from here on
+    created_by   text NOT NULL,
+    FOREIGN KEY (task, version) REFERENCES metal.tasks
+);
+
+-- What reads the sources of a run. The owner's generation fences whoever owned the lane before it.
+CREATE TABLE IF NOT EXISTS metal.lanes (
+    run         text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    lane        integer NOT NULL,
+    owner       text,
+    generation  integer NOT NULL DEFAULT 0,
+    lease_until timestamptz NOT NULL DEFAULT '-infinity',
+    checkpoint  jsonb,                       -- a hint where in the log to look; the log itself decides
+    read        jsonb NOT NULL DEFAULT '{}', -- {table: {read, rejected}} as counted at the source
+    done        boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (run, lane)
+);
+
+CREATE TABLE IF NOT EXISTS metal.splits (
+    run    text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    split  text NOT NULL,                    -- table/source/name
+    lane   integer NOT NULL,
+    tab    text NOT NULL,
+    source text NOT NULL,
+    ordinal integer NOT NULL,
+    spec   jsonb NOT NULL,
+    PRIMARY KEY (run, split)
+);
+
+CREATE TABLE IF NOT EXISTS metal.run_keys (
+    run     text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    sealed  bytea NOT NULL,                  -- the run's key under the master key
+    PRIMARY KEY (run)
+);
+
+-- Written by the review writer in the transaction of the rows themselves.
+CREATE TABLE IF NOT EXISTS metal.consumed (
+    topic        text NOT NULL,
+    partition    integer NOT NULL,
+    next_offset  bigint NOT NULL,
+    PRIMARY KEY (topic, partition)
+);
+
+CREATE TABLE IF NOT EXISTS metal.watermarks (
+    run      text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    producer text NOT NULL,                  -- merge/3, relate/0
+    sequence bigint NOT NULL,
+    closed   bigint NOT NULL DEFAULT -1,     -- the last epoch that the producer has ended
+    final    boolean NOT NULL DEFAULT false, -- nothing more will come, short of a replay
+    PRIMARY KEY (run, producer)
+);
+
+-- The present counts of one stage and partition, absolute: a later epoch's replace an earlier one's.
+CREATE TABLE IF NOT EXISTS metal.counts (
+    run      text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    producer text NOT NULL,
+    tab      text NOT NULL,
+    counts   jsonb NOT NULL,                 -- {read, merged, rejected, dropped: {rule: n}, prepared}
+    PRIMARY KEY (run, producer, tab)
+);
+
+CREATE TABLE IF NOT EXISTS metal.outbox_tables (
+    run     text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    tab     text NOT NULL,
+    columns jsonb NOT NULL,                  -- {name: type} in order
+    changes jsonb NOT NULL,                  -- [[column, rule], …]: what the bits of _chg mean
+    sources jsonb NOT NULL,                  -- [name, …]: what _src indexes
+    PRIMARY KEY (run, tab)
+);
+
+CREATE TABLE IF NOT EXISTS metal.dead_letters (
+    id       text PRIMARY KEY,               -- of run, table, lane, sequence and row: the same again when re-sent
+    run      text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    tab      text NOT NULL,
+    stage    text NOT NULL,
+    rule     text NOT NULL,
+    col      text,
+    reason   text NOT NULL,
+    position jsonb NOT NULL,                 -- {source, split, line}
+    sealed   bytea NOT NULL,                 -- the raw record under the run's key
+    state    text NOT NULL DEFAULT 'open',   -- open, replayed, discarded
+    at       timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS dead_letters_run ON metal.dead_letters (run, state);
+
+-- Records that a person sent again; the replay lane of the run takes them up in this order.
+CREATE TABLE IF NOT EXISTS metal.replays (
+    run     text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    seq     bigserial,
+    letter  text NOT NULL,
+    tab     text NOT NULL,
+    source  text NOT NULL,
+    sealed  bytea NOT NULL,                  -- the corrected record, JSON, under the run's key
+    PRIMARY KEY (run, seq)
+);
+
+CREATE TABLE IF NOT EXISTS metal.control (
+    seq     bigserial PRIMARY KEY,
+    run     text NOT NULL,
+    event   jsonb NOT NULL,
+    relayed boolean NOT NULL DEFAULT false
+);
+
+CREATE TABLE IF NOT EXISTS metal.audit (
+    seq     bigint PRIMARY KEY,
+    at      timestamptz NOT NULL,
+    actor   text NOT NULL,
+    action  text NOT NULL,
+    subject text NOT NULL,
+    detail  jsonb NOT NULL,
+    previous text NOT NULL,
+    hash    text NOT NULL,
+    relayed boolean NOT NULL DEFAULT false
+);

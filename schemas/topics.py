@@ -1,0 +1,49 @@
+"""The topics, and what may be set of them. Stage topics know no compaction and no transactions: offsets are dense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+MAX_MESSAGE: Final = 16 * 1024 * 1024
+HOUR: Final = 3_600_000
+
+
+@dataclass(frozen=True)
+class Topic:
+    name: str
+    partitioned: bool = True
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+def _stage(name: str, retention: int) -> Topic:
+    return Topic(
+        name,
+        settings={
+            "cleanup.policy": "delete",
+            "retention.ms": str(retention),
+            "segment.bytes": str(128 * 1024 * 1024),
+            "segment.ms": str(HOUR // 4),
+        },
+    )
+
+
+_COMPACT = {"cleanup.policy": "compact", "segment.ms": str(HOUR // 4), "min.cleanable.dirty.ratio": "0.1"}
+
+EXTRACTED: Final = _stage("metal.extracted", 24 * HOUR)
+CLEANSED: Final = _stage("metal.cleansed", 24 * HOUR)
+RELATED: Final = _stage("metal.related", 24 * HOUR)
+OUTBOX: Final = _stage("metal.outbox", 72 * HOUR)
+DEADLETTER: Final = _stage("metal.deadletter", 72 * HOUR)
+MERGE_STATE: Final = Topic("metal.merge-state-changelog", settings=dict(_COMPACT))
+RELATE_STATE: Final = Topic("metal.relate-state-changelog", settings=dict(_COMPACT))
+CONTROL: Final = Topic("metal.control", partitioned=False, settings=dict(_COMPACT))
+AUDIT: Final = Topic("metal.audit", partitioned=False, settings={"cleanup.policy": "delete", "retention.ms": str(30 * 24 * HOUR)})
+PROGRESS: Final = Topic("metal.progress", partitioned=False, settings=dict(_COMPACT))
+
+ALL: Final = (EXTRACTED, CLEANSED, RELATED, OUTBOX, DEADLETTER, MERGE_STATE, RELATE_STATE, CONTROL, AUDIT, PROGRESS)
+
+
+def partition_of(run: str, logical: int, total: int) -> int:
+    """Where a run's logical partition stands: small runs are spread over the topic by their name."""
+    return (sum(run.encode()) + logical) % total
