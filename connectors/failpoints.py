@@ -1,8 +1,9 @@
-"""Places where a fault test lets a process die: `METAL_FAILPOINTS="review.after_copy=kill,review.after_commit=kill:3"`.
+"""Places where a fault test lets a process die.
 
-`hit(name)` does nothing, and costs one look into an empty dict, unless the environment names that place. Then the
-process ends itself as `kill -9` would (no handler runs, nothing is flushed), or stops as SIGSTOP would, at the n-th
-pass. What it must not know: what the places mean.
+`METAL_FAILPOINTS="review.after_copy=kill,review.after_commit=kill:3"` arms two of them. `hit(name)` does
+nothing, and costs one look into an empty dict, unless the environment names that place. Then the process ends
+itself as `kill -9` would (no handler runs, nothing is flushed), or stops as SIGSTOP would, at the n-th pass.
+It must not know what the places mean.
 """
 
 from __future__ import annotations
