@@ -1,0 +1,147 @@
+"""Merges the records of one key, whatever sources and batches they came in.
+
+The result depends on the set of records alone, never on their order. Records are counted by weight: what is read is
+kept, merged away or dropped as a conflict, and nothing else. Rows come sorted by key hash, all rows of a key together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from schemas.columns import CHANGED, HASH, OP, POSITION, SOURCE, WEIGHT, ColumnType
+
+IDENT = "_ident"  # UInt64: tells the kept record from all others of its table
+CONFLICT = "primary_key.conflict"
+
+_RANK = "_rank"
+_TOTAL = "_total"
+
+Generate = Callable[[pl.Series], pl.Series]  # UInt64 -> UInt64, one way, stable within a run
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    columns: tuple[str, ...]
+    key: tuple[str, ...] = ()  # empty: every record stands for itself
+    strategy: Literal["prefer", "drop_all", "keep_all"] = "keep_all"
+    ranks: tuple[int, ...] = ()  # source index -> rank; the lowest wins
+    changes: frozenset[int] = frozenset()  # sources that tell changes
+    order_by: tuple[tuple[int, str], ...] = ()  # (source, column that orders its changes)
+    regenerate: str = ""  # the key column that gets a new value
+    regenerate_type: ColumnType = "int64"
+
+
+@dataclass(frozen=True)
+class Merged:
+    kept: pl.DataFrame
+    read: int
+    merged: int
+    conflicts: int
+
+
+def resolve(frame: pl.DataFrame, plan: MergePlan, content_seed: int, generate: Generate) -> Merged:
+    """`frame` holds every record of the keys in it, sorted by hash."""
+    read = int(frame.get_column(WEIGHT).sum())
+    if not plan.key:
+        kept = frame.with_columns(pl.col(HASH).alias(IDENT))
+        return Merged(kept, read, read - kept.height, 0)
+    alone = _stand_alone(frame)
+    singles = frame.filter(alone)
+    rest = frame.filter(~alone)
+    if plan.changes:
+        singles = singles.filter(pl.col(OP) == 0)
+    singles = singles.with_columns(pl.col(HASH).alias(IDENT))
+    if rest.height == 0:
+        return Merged(singles, read, read - singles.height, 0)
+    if plan.changes:
+        rest = _last_changes(rest, plan)
+    if plan.strategy == "prefer":
+        kept, conflicts = _preferred(rest, plan), 0
+    elif plan.strategy == "drop_all":
+        kept, conflicts = _without_conflicts(_distinct(rest, plan), plan)
+    else:
+        kept, conflicts = _under_new_keys(_distinct(rest, plan), plan, content_seed, generate), 0
+    whole = pl.concat([singles, kept.select(singles.columns)]).sort(HASH)
+    return Merged(whole, read, read - whole.height - conflicts, conflicts)
+
+
+def _stand_alone(frame: pl.DataFrame) -> pl.Series:
+    hashes = frame.get_column(HASH)
+    following = hashes.eq_missing(hashes.shift(-1))
+    preceding = hashes.eq_missing(hashes.shift(1))
+    return ~(following | preceding)
+
+
+def _last_changes(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
+    """Of each source that tells changes the last record of a key, with the weight of all; deletions are gone."""
+    telling = pl.col(SOURCE).is_in(sorted(plan.changes))
+    group = [*plan.key, SOURCE]
+    changes = rest.filter(telling)
+    order: list[pl.Expr] = []
+    for source, column in plan.order_by:
+        order.append(pl.when(pl.col(SOURCE) == source).then(pl.col(column)).alias(f"_order_{source}"))
+    ties = [*order, pl.col(POSITION), *map(pl.col, plan.columns), pl.col(CHANGED)]
+    last = (
+        changes.with_columns(pl.col(WEIGHT).sum().over(group))
+        .sort([*map(pl.col, group), *ties])
+        .unique(group, keep="last", maintain_order=True)
+        .filter(pl.col(OP) == 0)
+    )
+    return pl.concat([rest.filter(~telling), last.select(rest.columns)])
+
+
+def _preferred(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
+    ranked = rest.with_columns(
+        pl.col(SOURCE).replace_strict(list(range(len(plan.ranks))), plan.ranks, return_dtype=pl.Int32).alias(_RANK)
+    )
+    best = ranked.filter(pl.col(_RANK) == pl.col(_RANK).min().over(plan.key))
+    winners = best.filter(pl.len().over(plan.key) == 1)
+    ties = best.filter(pl.len().over(plan.key) > 1)
+    if ties.height:
+        ties = ties.sort([*plan.columns, SOURCE, CHANGED]).unique(plan.key, keep="first", maintain_order=True)
+        winners = pl.concat([winners, ties])
+    return winners.with_columns(pl.col(HASH).alias(IDENT))
+
+
+def _distinct(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
+    """Records that are alike in every declared column are one record, with the weight of all."""
+    return (
+        rest.with_columns(pl.col(WEIGHT).sum().over(plan.columns))
+        .sort([*plan.key, SOURCE, CHANGED])
+        .unique(plan.columns, keep="first", maintain_order=True)
+    )
+
+
+def _without_conflicts(distinct: pl.DataFrame, plan: MergePlan) -> tuple[pl.DataFrame, int]:
+    counted = distinct.with_columns(pl.len().over(plan.key).alias(_TOTAL))
+    conflicts = int(counted.filter(pl.col(_TOTAL) > 1).get_column(WEIGHT).sum())
+    kept = counted.filter(pl.col(_TOTAL) == 1).drop(_TOTAL)
+    return kept.with_columns(pl.col(HASH).alias(IDENT)), conflicts
+
+
+def _under_new_keys(distinct: pl.DataFrame, plan: MergePlan, seed: int, generate: Generate) -> pl.DataFrame:
+    counted = distinct.with_columns(pl.len().over(plan.key).alias(_TOTAL))
+    alone = counted.filter(pl.col(_TOTAL) == 1).drop(_TOTAL).with_columns(pl.col(HASH).alias(IDENT))
+    several = counted.filter(pl.col(_TOTAL) > 1).drop(_TOTAL)
+    if several.height == 0:
+        return alone
+    content = several.select(pl.struct(plan.columns).hash(seed)).to_series()
+    several = several.with_columns(generate(content).alias(IDENT))
+    if plan.regenerate_type == "string":
+        hexed = pl.Series([f"{value:016x}" for value in several.get_column(IDENT).to_list()])
+        new = pl.concat_str([pl.col(plan.regenerate), pl.lit("~"), hexed])
+    else:
+        new = -(pl.col(IDENT) // 2).cast(pl.Int64) - 1  # never a key that a system counts up to
+    return pl.concat([alone, several.with_columns(new.alias(plan.regenerate))])
+
+
+def differences(old: pl.DataFrame, new: pl.DataFrame, columns: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(rows of `new` that `old` has not like that, identities of `old` that `new` has no longer)."""
+    same = [IDENT, *columns, SOURCE, CHANGED]
+    upserts = new.join(old.select(same), on=same, how="anti", nulls_equal=True, maintain_order="left")
+    gone = old.select(IDENT).join(new.select(IDENT), on=IDENT, how="anti", maintain_order="left")
+    return upserts, gone

@@ -1,0 +1,180 @@
+"""A segment: rows of one table and run, sorted by key hash, in small sealed blocks behind a sealed index.
+
+A point read opens the block it needs; a walk opens each block once. Nothing in a segment can be read without the
+key of its run: not the rows, not the hashes, not even the names of the columns. Immutable.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+import polars as pl
+import pyarrow as pa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from schemas.columns import HASH
+from schemas.errors import Fatal
+
+MAGIC = b"MSG1"
+_LENGTH = struct.Struct("<4sI")
+_SIZE = struct.Struct("<I")
+_NONCE = 12
+
+Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
+Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
+
+
+def _seal(cipher: AESGCM, payload: bytes | memoryview) -> bytes:
+    nonce = os.urandom(_NONCE)
+    return nonce + cipher.encrypt(nonce, payload, MAGIC)
+
+
+def _unseal(cipher: AESGCM, sealed: bytes) -> bytes:
+    try:
+        return cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], MAGIC)
+    except InvalidTag as error:
+        raise Fatal("a segment does not open under the key of its run") from error
+
+
+def _pack(buffer: pa.Buffer) -> bytes:
+    packed: bytes = pa.compress(buffer, codec="lz4_raw", asbytes=True)
+    return _SIZE.pack(buffer.size) + packed
+
+
+def _unpack(packed: bytes) -> pa.Buffer:
+    (size,) = _SIZE.unpack_from(packed)
+    return pa.decompress(memoryview(packed)[_SIZE.size :], decompressed_size=size, codec="lz4_raw")
+
+
+def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:
+    """`frame` has the column `_h` and is sorted by it."""
+    cipher = AESGCM(key)
+    hashes = frame.get_column(HASH).to_numpy()
+    table = frame.drop(HASH).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    blocks: list[bytes] = []
+    for batch in table.to_batches(max_chunksize=block_rows):
+        blocks.append(_seal(cipher, _pack(batch.serialize())))
+    starts = np.arange(0, max(frame.height, 1), block_rows)[: len(blocks)]
+    packed = _seal(cipher, hashes.tobytes())
+    header = {
+        "rows": frame.height,
+        "block_rows": block_rows,
+        "schema": base64.b64encode(table.schema.serialize()).decode(),
+        "firsts": [int(h) for h in hashes[starts]] if frame.height else [],
+        "sizes": [len(block) for block in blocks],
+        "hashes": len(packed),
+    }
+    sealed = _seal(cipher, orjson.dumps(header))
+    return b"".join([_LENGTH.pack(MAGIC, len(sealed)), sealed, packed, *blocks])
+
+
+@dataclass
+class Segment:
+    """An opened segment; `read` gives its bytes, from memory or from a file."""
+
+    rows: int
+    block_rows: int
+    firsts: Hashes
+    _schema: pa.Schema
+    _offsets: list[int]
+    _sizes: list[int]
+    _hashes_at: tuple[int, int]
+    _cipher: AESGCM = field(repr=False)
+    _read: Read = field(repr=False)
+    _hashes: Hashes | None = field(default=None, repr=False)
+
+    @property
+    def blocks(self) -> int:
+        return len(self._sizes)
+
+    def hashes(self, keep: bool = False) -> Hashes:
+        """All hashes, sorted. `keep` holds them in memory for point reads."""
+        if self._hashes is not None:
+            return self._hashes
+        found = np.frombuffer(_unseal(self._cipher, self._read(*self._hashes_at)), dtype=np.uint64)
+        if keep:
+            self._hashes = found
+        return found
+
+    def block(self, number: int, hashes: Hashes) -> pl.DataFrame:
+        """The rows of one block; `hashes` are the segment's."""
+        payload = _unseal(self._cipher, self._read(self._offsets[number], self._sizes[number]))
+        batch = pa.ipc.read_record_batch(_unpack(payload), self._schema)
+        frame = pl.from_arrow(pa.Table.from_batches([batch]))
+        assert isinstance(frame, pl.DataFrame)
+        start = number * self.block_rows
+        return frame.with_columns(pl.Series(HASH, hashes[start : start + frame.height], dtype=pl.UInt64))
+
+    def blocks_for(self, wanted: Hashes) -> list[int]:
+        """The blocks in which rows with one of the wanted (sorted) hashes stand."""
+        mine = self.hashes(keep=True)
+        left = np.searchsorted(mine, wanted, side="left")
+        right = np.searchsorted(mine, wanted, side="right")
+        present = right > left
+        numbers: set[int] = set()
+        for first, last in zip(left[present] // self.block_rows, (right[present] - 1) // self.block_rows, strict=True):
+            numbers.update(range(int(first), int(last) + 1))
+        return sorted(numbers)
+
+    def lookup(self, wanted: Hashes) -> pl.DataFrame | None:
+        """The rows whose hash is wanted, or None where there is none."""
+        numbers = self.blocks_for(wanted)
+        if not numbers:
+            return None
+        mine = self.hashes(keep=True)
+        frame = pl.concat([self.block(number, mine) for number in numbers])
+        return frame.filter(np.isin(frame.get_column(HASH).to_numpy(), wanted))
+
+    def all(self) -> pl.DataFrame | None:
+        if not self.rows:
+            return None
+        mine = self.hashes()
+        return pl.concat([self.block(number, mine) for number in range(self.blocks)])
+
+
+def open_segment(read: Read, key: bytes) -> Segment:
+    magic, length = _LENGTH.unpack(read(0, _LENGTH.size))
+    if magic != MAGIC:
+        raise Fatal("what should be a segment is something else")
+    cipher = AESGCM(key)
+    header = orjson.loads(_unseal(cipher, read(_LENGTH.size, length)))
+    at = _LENGTH.size + length
+    hashes_at = (at, header["hashes"])
+    offsets: list[int] = []
+    at += header["hashes"]
+    for size in header["sizes"]:
+        offsets.append(at)
+        at += size
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(header["schema"])))
+    return Segment(
+        rows=header["rows"],
+        block_rows=header["block_rows"],
+        firsts=np.array(header["firsts"], dtype=np.uint64),
+        _schema=schema,
+        _offsets=offsets,
+        _sizes=header["sizes"],
+        _hashes_at=hashes_at,
+        _cipher=cipher,
+        _read=read,
+    )
+
+
+def from_bytes(payload: bytes, key: bytes) -> Segment:
+    return open_segment(lambda offset, length: payload[offset : offset + length], key)
+
+
+def sorted_by_hash(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.sort(HASH, maintain_order=True)
+
+
+def wanted(frames: Sequence[pl.DataFrame]) -> Hashes:
+    """The distinct hashes of the frames, sorted."""
+    parts = [frame.get_column(HASH).to_numpy() for frame in frames]
+    return np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.uint64)

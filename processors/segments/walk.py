@@ -1,0 +1,64 @@
+"""Walks several segments together in ranges of key hashes, so that memory follows the range and not the state.
+
+All rows of one hash come in one frame. Each block is opened once; of each segment at most one block waits.
+The ranges depend on nothing but their number, so walking the same rows again gives the same frames,
+however the rows are spread over segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from processors.segments.format import Hashes, Segment
+from schemas.columns import HASH
+
+SPACE = 2**64
+
+
+class Cursor:
+    """Reads one segment forward."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self._next = 0
+        self._rest: pl.DataFrame | None = None
+        self._hashes: Hashes | None = None
+
+    def until(self, end: int) -> list[pl.DataFrame]:
+        """The rows that come next and whose hash is below `end`."""
+        parts: list[pl.DataFrame] = []
+        if self._rest is not None:
+            parts.append(self._rest)
+            self._rest = None
+        while self._next < self._segment.blocks and int(self._segment.firsts[self._next]) < end:
+            if self._hashes is None:
+                self._hashes = self._segment.hashes()
+            parts.append(self._segment.block(self._next, self._hashes))
+            self._next += 1
+        if self._next == self._segment.blocks:
+            self._hashes = None
+        if not parts:
+            return parts
+        last = parts[-1]
+        below = int(last.get_column(HASH).search_sorted(end, "left")) if end < SPACE else last.height
+        if below < last.height:
+            self._rest = last.slice(below)
+            parts[-1] = last.head(below)
+        return [part for part in parts if part.height]
+
+
+def ranges(rows: int, rows_per_range: int) -> int:
+    """How many ranges to walk for so many rows."""
+    return max(1, -(-rows // rows_per_range))
+
+
+def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """(number of the range, its rows sorted by hash); ranges without rows are left out."""
+    cursors = [Cursor(segment) for segment in segments]
+    for number in range(count):
+        end = (number + 1) * SPACE // count
+        parts = [part for cursor in cursors for part in cursor.until(end)]
+        if parts:
+            yield number, pl.concat(parts).sort(HASH)
