@@ -6,8 +6,9 @@ Knows no file and no component.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -45,19 +46,37 @@ class MisfitError(ValueError):
         self.right = right
 
 
-def explain(error: ValidationError, config: type[BaseModel], path: Path) -> list[Wrong]:
-    """Pydantic's findings as mistakes below `path`."""
+def explain(error: ValidationError, config: type[BaseModel], raw: Any, path: Path) -> list[Wrong]:
+    """Pydantic's findings about `raw` as mistakes below `path`, one for each place."""
     fields = ", ".join(field.alias or name for name, field in config.model_fields.items() if name != "root")
-    found = []
+    found: dict[Path, Wrong] = {}
     for detail in error.errors(include_url=False):
+        steps, value = _walk(detail["loc"], raw)
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, MisfitError):
             wrong, right = cause.wrong, cause.right
         elif detail["type"] == "extra_forbidden":
-            wrong, right = "is not known here", f"known are {fields}"
+            wrong, right = "is not known here", f"known are {fields}" if len(steps) == 1 else "leave it out"
         elif detail["type"] == "missing":
-            wrong, right = "is missing", f"add {detail['loc'][-1]}"
+            steps, wrong, right = (*steps, detail["loc"][-1]), "is missing", f"add {detail['loc'][-1]}"
+        elif detail["type"] in _NOT_FOR.get(type(value), ()):
+            continue  # the branch of a choice that was not meant
         else:
-            wrong, right = "does not fit", detail["msg"][0].lower() + detail["msg"][1:]
-        found.append(Wrong((*path, *detail["loc"]), wrong, right))
-    return found
+            shown = f"{value!r} " if isinstance(value, str | int | float) else ""
+            wrong, right = f"{shown}does not fit", detail["msg"][0].lower() + detail["msg"][1:]
+        found.setdefault((*path, *steps), Wrong((*path, *steps), wrong, right))
+    return list(found.values()) or [Wrong(path, "does not fit", f"known are {fields}")]
+
+
+_NOT_FOR: dict[type, tuple[str, ...]] = {str: ("model_type",), int: ("model_type",), dict: ("literal_error",)}
+
+
+def _walk(location: Path, raw: Any) -> tuple[Path, Any]:
+    """The steps of a location that lead through `raw`, without pydantic's names for branches of a choice."""
+    steps: list[str | int] = []
+    for part in location:
+        inside = isinstance(raw, Mapping) and part in raw
+        if inside or (isinstance(raw, Sequence) and not isinstance(raw, str) and isinstance(part, int)):
+            steps.append(part)
+            raw = raw[part]
+    return tuple(steps), raw

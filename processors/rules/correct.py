@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from processors.rules.literals import typed
 from processors.rules.otherwise import Otherwise, settle
@@ -25,9 +25,15 @@ class Correct:
     """`map` says what is written for what; `otherwise` what becomes of values that it does not know."""
 
     class Config(Strict):
-        map: dict[str | int | float | bool, Any] | None = None
+        map: dict[str, Any] | None = None
         file: str | None = None  # CSV with a header: the wrong value, the right one
         otherwise: Literal["keep"] | Otherwise = "keep"
+
+        @field_validator("map", mode="before")
+        @classmethod
+        def _keys_as_text(cls, raw: Any) -> Any:
+            """A released task is kept as JSON, whose keys are text."""
+            return {_key(key): value for key, value in raw.items()} if isinstance(raw, Mapping) else raw
 
         @model_validator(mode="after")
         def _one_origin(self) -> Correct.Config:
@@ -97,8 +103,12 @@ class Correct:
         )
 
 
+def _key(key: Any) -> str:
+    return str(key).lower() if isinstance(key, bool) else str(key)
+
+
 def _from_file(value: Any, column: Column) -> Any:
-    """A value of the mapping; a number in a file is text there."""
+    """A value of the mapping; keys, and whatever a file holds, are text."""
     if isinstance(value, str) and column.type in ("int64", "bool"):
         words: dict[str, Any] = {"true": True, "false": False}
         if column.type == "bool":

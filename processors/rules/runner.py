@@ -136,7 +136,7 @@ def _column_effects(
                 config = rule.Config.model_validate(raw)
                 told.append((rule.phase, key, rule().apply(pl.col(name), config, column)))
             except ValidationError as error:
-                mistakes += explain(error, rule.Config, path)
+                mistakes += explain(error, rule.Config, raw, path)
             except MisfitError as misfit:
                 mistakes.append(Wrong(path, misfit.wrong, misfit.right))
     told.sort(key=lambda one: one[0])  # stable: as written within a phase
