@@ -4,7 +4,7 @@ CREATE SCHEMA IF NOT EXISTS metal;
 CREATE TABLE IF NOT EXISTS metal.tasks (
     name        text NOT NULL,
     version     integer NOT NULL,
-    spec        jsonb NOT NULL,              -- the validated task; immutable once released
+    spec        json NOT NULL,               -- the validated task, in its own order; immutable once released
     text        text NOT NULL,               -- the file as its author wrote it
     base        text NOT NULL,               -- what relative paths are relative to
     released_at timestamptz,
@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS metal.runs (
     created_by   text NOT NULL,
     FOREIGN KEY (task, version) REFERENCES metal.tasks
 );
+CREATE INDEX IF NOT EXISTS runs_open ON metal.runs (created_at) WHERE ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS runs_newest ON metal.runs (created_at DESC, run DESC);
 
 -- What reads the sources of a run. The owner's generation fences whoever owned the lane before it.
 CREATE TABLE IF NOT EXISTS metal.lanes (
@@ -41,11 +43,12 @@ CREATE TABLE IF NOT EXISTS metal.lanes (
     owner       text,
     generation  integer NOT NULL DEFAULT 0,
     lease_until timestamptz NOT NULL DEFAULT '-infinity',
-    checkpoint  jsonb,                       -- a hint where in the log to look; the log itself decides
+    checkpoint  json,                        -- a hint where in the log to look; the log itself decides
     read        jsonb NOT NULL DEFAULT '{}', -- {table: {read, rejected}} as counted at the source
     done        boolean NOT NULL DEFAULT false,
     PRIMARY KEY (run, lane)
 );
+CREATE INDEX IF NOT EXISTS lanes_open ON metal.lanes (lease_until) WHERE NOT done;
 
 CREATE TABLE IF NOT EXISTS metal.splits (
     run    text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
@@ -54,13 +57,20 @@ CREATE TABLE IF NOT EXISTS metal.splits (
     tab    text NOT NULL,
     source text NOT NULL,
     ordinal integer NOT NULL,
-    spec   jsonb NOT NULL,
+    spec   json NOT NULL,
     PRIMARY KEY (run, split)
 );
 
 CREATE TABLE IF NOT EXISTS metal.run_keys (
     run     text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
     sealed  bytea NOT NULL,                  -- the run's key under the master key
+    PRIMARY KEY (run)
+);
+
+-- What the task file names as {env: X}, as the starter of the run had it: one JSON object under the master key.
+CREATE TABLE IF NOT EXISTS metal.run_secrets (
+    run     text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    sealed  bytea NOT NULL,
     PRIMARY KEY (run)
 );
 
@@ -93,7 +103,7 @@ CREATE TABLE IF NOT EXISTS metal.counts (
 CREATE TABLE IF NOT EXISTS metal.outbox_tables (
     run     text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
     tab     text NOT NULL,
-    columns jsonb NOT NULL,                  -- {name: type} in order
+    columns jsonb NOT NULL,                  -- [[name, type], …] in order
     changes jsonb NOT NULL,                  -- [[column, rule], …]: what the bits of _chg mean
     sources jsonb NOT NULL,                  -- [name, …]: what _src indexes
     PRIMARY KEY (run, tab)
@@ -132,6 +142,9 @@ CREATE TABLE IF NOT EXISTS metal.control (
     relayed boolean NOT NULL DEFAULT false
 );
 
+CREATE INDEX IF NOT EXISTS control_unrelayed ON metal.control (seq) WHERE NOT relayed;
+
+-- Append-only: each entry's hash covers the entry before it (see audit.py).
 CREATE TABLE IF NOT EXISTS metal.audit (
     seq     bigint PRIMARY KEY,
     at      timestamptz NOT NULL,
@@ -142,4 +155,43 @@ CREATE TABLE IF NOT EXISTS metal.audit (
     previous text NOT NULL,
     hash    text NOT NULL,
     relayed boolean NOT NULL DEFAULT false
+);
+CREATE INDEX IF NOT EXISTS audit_unrelayed ON metal.audit (seq) WHERE NOT relayed;
+CREATE INDEX IF NOT EXISTS audit_subject ON metal.audit (subject, seq);
+
+-- The chain's last entry, so that entries cut off its end are missed.
+CREATE TABLE IF NOT EXISTS metal.audit_head (
+    one  boolean PRIMARY KEY DEFAULT true CHECK (one),
+    seq  bigint NOT NULL,
+    hash text NOT NULL
+);
+
+CREATE OR REPLACE FUNCTION metal.refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND to_jsonb(NEW) - 'relayed' = to_jsonb(OLD) - 'relayed' THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only';
+END $$;
+CREATE OR REPLACE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON metal.audit
+    FOR EACH ROW EXECUTE FUNCTION metal.refuse_audit_change();
+CREATE OR REPLACE TRIGGER audit_never_empty BEFORE TRUNCATE ON metal.audit
+    FOR EACH STATEMENT EXECUTE FUNCTION metal.refuse_audit_change();
+
+-- A start that was sent twice under one idempotency key is one start.
+CREATE TABLE IF NOT EXISTS metal.idempotency (
+    actor   text NOT NULL,
+    key     text NOT NULL,
+    request text NOT NULL,                   -- hash of what was asked
+    answer  jsonb NOT NULL,
+    at      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (actor, key)
+);
+
+-- What `migrate` has applied.
+CREATE TABLE IF NOT EXISTS metal.schema_version (
+    version integer NOT NULL,
+    digest  text NOT NULL,                   -- of this file
+    at      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (version, digest)
 );
