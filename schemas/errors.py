@@ -6,6 +6,7 @@ A `Reject` is not here: a record that cannot be processed is a value in an outco
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 class MetalError(Exception):
@@ -34,16 +35,18 @@ class Conflict(MetalError):
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong with an input: where, what, and what would be right."""
+    """What is wrong with an input: where, what, and what would be right; a warning stops nothing."""
 
     file: str
     line: int
     path: str
     wrong: str
     right: str
+    severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.path}: {self.wrong}; {self.right}"
+        level = "" if self.severity == "error" else f"{self.severity}: "
+        return f"{self.file}:{self.line}: {level}{self.path}: {self.wrong}; {self.right}"
 
 
 class InvalidInput(MetalError):

@@ -6,17 +6,29 @@ component that it names (`processors/rules`, `connectors/sources`, `processors/a
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from schemas.columns import DEFAULT_SCALE, ColumnType
+from schemas.columns import DEFAULT_SCALE, ColumnType, polars_type
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,47}$")]
 
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kind(NamedTuple):
+    """The type of a column or of an expression; the scale counts for decimals alone."""
+
+    type: ColumnType
+    scale: int = DEFAULT_SCALE
+
+    @property
+    def polars(self) -> pl.DataType:
+        return polars_type(self.type, self.scale)
 
 
 class Column(BaseModel):
@@ -31,6 +43,10 @@ class Column(BaseModel):
     @property
     def rules(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.type, self.scale)
 
 
 class Prefer(Strict):
@@ -52,6 +68,8 @@ class PrimaryKey(Strict):
 
 
 class Delete(Strict):
+    """Records whose `column` holds one of the given texts tell a deletion."""
+
     column: Name
     equals: list[str] | str
 
@@ -143,6 +161,19 @@ class Rejects(Strict):
 
     share: float = Field(default=0.01, ge=0, le=1)
     count: int = Field(default=100, ge=0)
+
+
+class Secret(Strict):
+    """Where a secret stands: the name of an environment variable, or the path of a file."""
+
+    env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    file: Annotated[str, StringConstraints(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Secret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("should be {env: NAME} or {file: PATH}")
+        return self
 
 
 class Publish(BaseModel):

@@ -1,0 +1,30 @@
+"""What a task may name, as the composition root found it: rules, sources, methods, connections.
+
+A component is a class with `name` and `Config`, a pydantic model. A rule also has `types`, the column types
+that it fits; a source may have `connection`, the type of connection that it needs (None: it needs none).
+Nothing here imports a component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.task.model import Kind, Task
+from schemas.task.text import Finding
+
+Outputs = dict[str, dict[str, Kind]]
+
+
+@dataclass(frozen=True)
+class Components:
+    """`outputs` gives every table's columns after its transforms, with what is wrong in the expressions;
+    `inspections` look at a task whose form is right."""
+
+    rules: Mapping[str, type[Any]] = field(default_factory=dict)
+    sources: Mapping[str, type[Any]] = field(default_factory=dict)
+    methods: Mapping[str, type[Any]] = field(default_factory=dict)
+    connections: Mapping[str, type[Any]] = field(default_factory=dict)
+    outputs: Callable[[Task], tuple[Outputs, list[Finding]]] | None = None
+    inspections: tuple[Callable[[Task], list[Finding]], ...] = ()
