@@ -6,7 +6,7 @@ import inspect
 import pkgutil
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -19,19 +19,17 @@ def discover(package: ModuleType, protocol: type[T]) -> dict[str, type[T]]:
     wanted = {name for name in protocol.__annotations__ if not name.startswith("_")} | {"name"}
     found: dict[str, type[Any]] = {}
     for module in _modules(package):
-        for candidate in cast(list[Any], list(vars(module).values())):
+        for candidate in vars(module).values():
             if not inspect.isclass(candidate) or candidate.__module__ != module.__name__:
                 continue
-            if not isinstance(getattr(candidate, "name", None), str):
+            name: Any = getattr(candidate, "name", None)
+            if not isinstance(name, str) or getattr(candidate, "_is_protocol", False):
                 continue
-            if getattr(candidate, "_is_protocol", False) or not all(
-                hasattr(candidate, one) for one in wanted
-            ):
+            if not all(hasattr(candidate, one) for one in wanted):
                 continue
-            if candidate.name in found:
-                both = f"{found[candidate.name].__module__} and {module.__name__}"
-                raise TypeError(f"{both} both define {candidate.name}")
-            found[candidate.name] = candidate
+            if name in found:
+                raise TypeError(f"{found[name].__module__} and {module.__name__} both define {name}")
+            found[name] = candidate
     return dict(sorted(found.items()))
 
 

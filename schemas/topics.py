@@ -38,10 +38,25 @@ DEADLETTER: Final = _stage("metal.deadletter", 72 * HOUR)
 MERGE_STATE: Final = Topic("metal-merge-state-changelog", settings=dict(_COMPACT))
 RELATE_STATE: Final = Topic("metal-relate-state-changelog", settings=dict(_COMPACT))
 CONTROL: Final = Topic("metal.control", partitioned=False, settings=dict(_COMPACT))
-AUDIT: Final = Topic("metal.audit", partitioned=False, settings={"cleanup.policy": "delete", "retention.ms": str(30 * 24 * HOUR)})
+AUDIT: Final = Topic(
+    "metal.audit",
+    partitioned=False,
+    settings={"cleanup.policy": "delete", "retention.ms": str(30 * 24 * HOUR)},
+)
 PROGRESS: Final = Topic("metal.progress", partitioned=False, settings=dict(_COMPACT))
 
-ALL: Final = (EXTRACTED, CLEANSED, RELATED, OUTBOX, DEADLETTER, MERGE_STATE, RELATE_STATE, CONTROL, AUDIT, PROGRESS)
+ALL: Final = (
+    EXTRACTED,
+    CLEANSED,
+    RELATED,
+    OUTBOX,
+    DEADLETTER,
+    MERGE_STATE,
+    RELATE_STATE,
+    CONTROL,
+    AUDIT,
+    PROGRESS,
+)
 
 
 def partition_of(run: str, logical: int, total: int) -> int:

@@ -92,7 +92,11 @@ def _settle(
     tables: Mapping[str, pl.DataFrame], references: Sequence[Reference]
 ) -> tuple[dict[str, Mask], list[_Coded]]:
     coded = [
-        _encode(link, tables[link.table].get_column(link.column), tables[link.target].get_column(link.target_column))
+        _encode(
+            link,
+            tables[link.table].get_column(link.column),
+            tables[link.target].get_column(link.target_column),
+        )
         for link in references
     ]
     alive: dict[str, Mask] = {name: np.ones(frame.height, dtype=np.bool_) for name, frame in tables.items()}

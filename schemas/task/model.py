@@ -75,7 +75,7 @@ class Delete(Strict):
 
 
 class Changes(Strict):
-    """The source tells changes, not just records: the last one of a key in that source is the one that counts."""
+    """The source tells changes, not just records: the last one of a key in that source counts."""
 
     order_by: Name | None = None  # a column that orders changes of one key; else the position in the source
     delete: Delete | None = None  # which records tell a deletion

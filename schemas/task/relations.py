@@ -1,4 +1,4 @@
-"""Checks between the parts of a task: references, derived tables, anonymized columns, connections, the module."""
+"""Checks between the parts of a task: references, derived tables, anonymization, connections, the module."""
 
 from __future__ import annotations
 

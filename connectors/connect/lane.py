@@ -1,0 +1,259 @@
+"""Reads one lane of a run: claims it in the log, goes on where the log says, sends batches and barriers.
+
+What always holds: a batch carries its split's position behind it, so the log alone says where to go on; a batch counts
+only under the lane's newest generation, so whoever lost the lane can send what it likes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+import structlog
+
+from connectors.connect import metrics
+from connectors.connect.lane_state import LaneState
+from connectors.connect.recover import read_back
+from connectors.connect.sender import Sender
+from connectors.failpoints import hit
+from connectors.sources.contract import Chunk, Source, Split
+from control_api.store.lanes import Lane, PlannedSplit
+from control_api.store.runs import Run
+from schemas import extracted, topics
+from schemas.batch import MAX_ROWS
+from schemas.headers import FINAL, Header
+from schemas.run import REPLAY_LANE
+
+log = structlog.get_logger()
+
+PIECE_BYTES = 8 << 20  # of rows in memory that go into one message
+
+
+@dataclass
+class Signals:
+    """What the service tells a lane: to stop, or to wait."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    paused: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a lane needs of the process it runs in."""
+
+    kafka: dict[str, Any]
+    sender: Sender
+    key: bytes = field(repr=False)
+    open_source: Callable[[str, str], Source]
+    splits: Callable[[], list[PlannedSplit]]
+    save: Callable[[dict[str, Any], dict[str, Any], bool], bool]  # checkpoint, read counts, done
+
+
+class LaneReader:
+    def __init__(self, run: Run, lane: Lane, around: Surroundings, signals: Signals) -> None:
+        self.run = run
+        self.lane = lane
+        self.signals = signals
+        self._around = around
+        self._producer = f"lane/{lane.lane}"
+        logical = 0 if lane.lane == REPLAY_LANE else lane.lane
+        self._partition = topics.partition_of(run.run, logical, around.sender.partitions)
+        self.state = LaneState()  # of what was handed to the producer
+        self._delivered = LaneState()  # of what the broker has
+        self._offset = -1
+        self._lock = threading.Lock()
+        self._saved = 0.0
+        self._sources: dict[tuple[str, str], Source] = {}
+
+    # The log.
+
+    def claim(self) -> None:
+        """Fences earlier owners and takes over where the last valid batch in the log ends."""
+        claimed = threading.Event()
+        found: list[int] = []
+
+        def delivered(_: Header, offset: int) -> None:
+            found.append(offset)
+            claimed.set()
+
+        header = self._header("claim", "", 0, -1, {}, sequence=-1)
+        self._around.sender.send(self._partition, header, b"", delivered)
+        while not claimed.is_set():
+            self._around.sender.poll(0.05)
+        if self.lane.generation > 1:
+            self.state = read_back(
+                self._around.kafka,
+                self._partition,
+                self.run.run,
+                self._producer,
+                self.lane.checkpoint,
+                found[0],
+            )
+        else:
+            self.state.apply(header)
+        self._delivered = LaneState.decode(self.state.encode())
+        self._offset = found[0]
+        log.info(
+            "lane claimed",
+            run=self.run.run,
+            lane=self.lane.lane,
+            generation=self.lane.generation,
+            sequence=self.state.sequence,
+        )
+
+    def _header(
+        self, kind: Any, table: str, rows: int, epoch: int, extra: dict[str, Any], sequence: int | None = None
+    ) -> Header:
+        number = self.state.sequence + 1 if sequence is None else sequence
+        return Header(
+            kind,
+            self.run.task,
+            self.run.run,
+            table,
+            self._producer,
+            self.lane.generation,
+            number,
+            epoch,
+            rows,
+            extra,
+        )
+
+    def _send(self, header: Header, payload: bytes) -> None:
+        self.state.apply(header)
+        self._around.sender.send(self._partition, header, payload, self._on_delivered)
+        hit("connect.after_produce")
+
+    def _on_delivered(self, header: Header, offset: int) -> None:
+        with self._lock:
+            self._delivered.apply(header)
+            self._offset = max(self._offset, offset)
+
+    def save(self, done: bool = False) -> None:
+        """A hint for whoever comes next, and what was read so far for whoever looks."""
+        with self._lock:
+            checkpoint = {"offset": self._offset, "state": self._delivered.encode()}
+            read = {table: dict(counts) for table, counts in self._delivered.read.items()}
+        if not self._around.save(checkpoint, read, done):
+            self.signals.stop.set()
+        self._saved = time.monotonic()
+
+    # Sources.
+
+    def source(self, table: str, name: str) -> Source:
+        if (table, name) not in self._sources:
+            self._sources[table, name] = self._around.open_source(table, name)
+        return self._sources[table, name]
+
+    def close(self) -> None:
+        for source in self._sources.values():
+            source.close()
+
+    def going(self) -> bool:
+        """False when the lane has to be left; waits while the run is paused."""
+        while self.signals.paused.is_set() and not self.signals.stop.is_set():
+            self._around.sender.poll(0.05)
+        return not self.signals.stop.is_set()
+
+    def read_split(self, planned: PlannedSplit, tick: Callable[[], None]) -> Iterator[None]:
+        """From where the log says to the split's present end; yields after every chunk."""
+        source = self.source(planned.table, planned.source)
+        at = self.state.positions.get(planned.split, {"position": None, "skip": 0})
+        split = Split(planned.spec["name"], planned.spec["size"], planned.spec["spec"])
+        skip = at["skip"]
+        position = at["position"]
+        for chunk in source.read(split, position):
+            if not self.going():
+                return
+            self._send_chunk(planned, chunk, position, skip)
+            position, skip = chunk.position, 0
+            tick()
+            if time.monotonic() - self._saved > 1.0:
+                self.save()
+            yield
+
+    def _send_chunk(self, planned: PlannedSplit, chunk: Chunk, before: Any, skip: int) -> None:
+        """In pieces that fit a message; a piece but the last says how many rows of the chunk went before it."""
+        pieces = list(_pieces(chunk.frame, skip))
+        for number, (end, piece) in enumerate(pieces):
+            last = number == len(pieces) - 1
+            rejects = chunk.rejects if last else chunk.rejects.clear()
+            extra = {
+                "split": planned.split,
+                "source": list(self.run.spec.tables[planned.table].sources).index(planned.source),
+                "name": planned.source,
+                "position": chunk.position if last else before,
+                "skip": 0 if last else end,
+                "rejects": rejects.height,
+                "at": time.time(),
+            }
+            header = self._header("data", planned.table, piece.height + rejects.height, 0, extra)
+            self._send(header, extracted.seal(piece, rejects, self._around.key))
+            metrics.RECORDS.inc(header.rows)
+            metrics.REJECTED.inc(rejects.height)
+
+    def barrier(self, epoch: int) -> None:
+        self._send(self._header("barrier", "", 0, epoch, {"read": self.state.read}), b"")
+
+    # The two ways of reading.
+
+    def run_snapshot(self) -> None:
+        if self.state.epoch < FINAL:
+            for planned in self._around.splits():
+                for _ in self.read_split(planned, lambda: None):
+                    pass
+                if not self.going():
+                    return
+            self.barrier(FINAL)
+        if self._flush():
+            self.save(done=True)
+
+    def run_continuous(self, discover: Callable[[], None]) -> None:
+        length = self.run.spec.epoch
+        looked = 0.0
+
+        def tick() -> None:
+            now = int(time.time() / length)
+            if now > self.state.epoch:
+                self.barrier(now)
+
+        splits: list[PlannedSplit] = []
+        while self.going():
+            if time.monotonic() - looked > 1.0:
+                discover()
+                splits = self._around.splits()
+                looked = time.monotonic()
+            moved = False
+            for planned in splits:
+                for _ in self.read_split(planned, tick):
+                    moved = True
+                if not self.going():
+                    break
+            tick()
+            if time.monotonic() - self._saved > 1.0:
+                self.save()
+            self._around.sender.poll(0 if moved else min(0.05, length / 10))
+
+    def _flush(self) -> bool:
+        while self.going():
+            with self._lock:
+                if self._delivered.sequence >= self.state.sequence:
+                    return True
+            self._around.sender.poll(0.02)
+        return False
+
+
+def _pieces(frame: pl.DataFrame, skip: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """(how many rows of the chunk are behind it, the piece); one empty piece where nothing is left."""
+    rest = frame.slice(skip)
+    if rest.height == 0:
+        yield frame.height, rest
+        return
+    count = max(1, -(-rest.estimated_size() // PIECE_BYTES), -(-rest.height // MAX_ROWS))
+    size = -(-rest.height // count)
+    for start in range(0, rest.height, size):
+        piece = rest.slice(start, size)
+        yield skip + start + piece.height, piece

@@ -1,0 +1,14 @@
+"""What `connect` measures."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+REGISTRY = CollectorRegistry()
+
+RECORDS = Counter("metal_source_records_total", "Records read from sources", registry=REGISTRY)
+REJECTED = Counter(
+    "metal_source_rejected_records_total", "Records that could not be read as declared", registry=REGISTRY
+)
+LANES = Gauge("metal_lanes", "Lanes that this process reads", registry=REGISTRY)
+LAST = Gauge("metal_last_processed_timestamp_seconds", "When a source was last read", registry=REGISTRY)

@@ -1,0 +1,64 @@
+"""Creates the topics with the right settings. Idempotent; never changes a topic that exists."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas import topics
+from schemas.errors import Fatal, Retriable
+
+log = structlog.get_logger()
+
+DEFAULT_PARTITIONS = 8
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdigit() or int(text) < 1:
+        raise Fatal(f"{name} is {text!r}; write a number of 1 or more")
+    return int(text)
+
+
+def ensure_topics(kafka: dict[str, Any]) -> int:
+    """Returns how many partitions the stage topics have."""
+    admin = AdminClient({**kafka, "socket.timeout.ms": 10_000})
+    partitions = _number("METAL_PARTITIONS", DEFAULT_PARTITIONS)
+    replication = _number("METAL_REPLICATION", 1)
+    in_sync = _number("METAL_MIN_INSYNC", max(1, replication - 1))
+    wanted = []
+    for topic in topics.ALL:
+        config = {
+            **topic.settings,
+            "max.message.bytes": str(topics.MAX_MESSAGE),
+            "min.insync.replicas": str(in_sync),
+        }
+        count = partitions if topic.partitioned else 1
+        wanted.append(NewTopic(topic.name, num_partitions=count, replication_factor=replication, config=config))
+    for name, future in admin.create_topics(wanted, request_timeout=20).items():
+        try:
+            future.result()
+            log.info("topic created", topic=name)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise Retriable(f"the topic {name} can't be created: {error}") from error
+    return _partitions(admin)
+
+
+def _partitions(admin: AdminClient) -> int:
+    try:
+        found = admin.list_topics(timeout=20).topics
+    except KafkaException as error:
+        raise Retriable(f"the broker does not answer: {error}") from error
+    counts = {
+        topic.name: len(found[topic.name].partitions)
+        for topic in topics.ALL
+        if topic.partitioned and topic.name in found
+    }
+    if len(set(counts.values())) != 1:
+        raise Fatal(f"the stage topics must have the same number of partitions, but have {counts}")
+    return next(iter(counts.values()))

@@ -1,0 +1,86 @@
+"""Closes an epoch of one table on one partition: what the rows that are new change in what was prepared before.
+
+A first close and a later one are the same work: rows that are new meet the rows of the same keys that were there, both
+states are resolved, and the difference goes on. Memory follows the range of hashes walked, not the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from processors.merge.resolve import CONFLICT, IDENT, Generate, Merged, differences, resolve
+from processors.plan import TablePlan
+from processors.segments.format import Segment, wanted
+from processors.segments.walk import ranges, walk
+from schemas.columns import CHANGED, HASH, SOURCE
+
+RANGE_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one range of keys changes."""
+
+    upserts: pl.DataFrame  # `_ident`, `_src`, `_chg` and the columns after transforms
+    gone: pl.DataFrame  # `_ident` of rows that are no longer
+    counts: dict[str, Any]  # differences, to be added to what was counted
+    rejected: pl.DataFrame  # rows that a transform could not process
+
+
+@dataclass(frozen=True)
+class _State:
+    rows: pl.DataFrame
+    counts: dict[str, Any]
+    rejected: pl.DataFrame
+
+
+def close(
+    new: Sequence[Segment], old: Sequence[Segment], plan: TablePlan, seed: int, generate: Generate
+) -> Iterator[Change]:
+    rows = sum(segment.rows for segment in new)
+    for _, frame in walk(new, ranges(rows, RANGE_ROWS)):
+        before = _before(old, frame)
+        after = _state(frame if before is None else pl.concat([before, frame]).sort(HASH), plan, seed, generate)
+        if before is None:
+            gone = pl.DataFrame(schema={IDENT: pl.UInt64})
+            yield Change(after.rows, gone, after.counts, after.rejected)
+            continue
+        was = _state(before.sort(HASH), plan, seed, generate)
+        upserts, gone = differences(was.rows, after.rows, plan.carried)
+        rejected = after.rejected.join(was.rejected, on=IDENT, how="anti")
+        yield Change(upserts, gone, _minus(after.counts, was.counts), rejected)
+
+
+def _before(old: Sequence[Segment], frame: pl.DataFrame) -> pl.DataFrame | None:
+    if not old:
+        return None
+    hashes = wanted([frame])
+    parts = [part for part in (segment.lookup(hashes) for segment in old) if part is not None]
+    return pl.concat(parts) if parts else None
+
+
+def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) -> _State:
+    merged: Merged = resolve(frame, plan.merge, seed, generate)
+    counts: dict[str, Any] = {"merged": merged.merged, "rejected": 0, "dropped": {}}
+    if merged.conflicts:
+        counts["dropped"][CONFLICT] = merged.conflicts
+    kept = merged.kept.select(IDENT, SOURCE, CHANGED, *plan.columns)
+    if plan.transform is None:
+        return _State(kept, counts, kept.clear())
+    outcome = plan.transform.apply(kept)
+    counts["dropped"] |= outcome.dropped
+    counts["rejected"] = outcome.rejected.height
+    return _State(outcome.kept, counts, outcome.rejected)
+
+
+def _minus(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    rules = after["dropped"].keys() | before["dropped"].keys()
+    return {
+        "merged": after["merged"] - before["merged"],
+        "rejected": after["rejected"] - before["rejected"],
+        "dropped": {rule: after["dropped"].get(rule, 0) - before["dropped"].get(rule, 0) for rule in sorted(rules)},
+    }

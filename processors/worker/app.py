@@ -1,0 +1,146 @@
+"""One Faust app that holds every stage: a topic, an agent and, where the stage keeps state, a table of segments for each."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+from yarl import URL
+
+from processors.worker import metrics
+from processors.worker.delivery import StrictTransport
+from processors.worker.directory import Directory
+from processors.worker.merge_stage import MergeStage
+from processors.worker.outlet import Outlet
+from processors.worker.parts import Parts
+from processors.worker.pipeline import Stage
+from processors.worker.relate_stage import RelateStage
+from processors.worker.rules_stage import RulesStage
+from processors.worker.table import SegmentTable
+from schemas import topics
+
+log = structlog.get_logger()
+
+GROUP = "metal"
+SWEEP = 20.0  # seconds between looks for state of runs that are over
+
+
+class WorkerApp(faust.App):  # type: ignore[misc]  # faust carries no types
+    def _new_transport(self) -> StrictTransport:
+        return StrictTransport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> StrictTransport:
+        return StrictTransport(self.conf.broker_producer, self)
+
+
+def make_app(brokers: list[str], security: dict[str, Any], folder: Path, session: float) -> WorkerApp:
+    return WorkerApp(
+        GROUP,
+        broker=[URL(f"kafka://{broker}") for broker in brokers],
+        **security,
+        store="memory://",
+        datadir=folder / "faust",
+        web_enabled=False,
+        autodiscover=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        processing_guarantee="at_least_once",
+        stream_buffer_maxsize=64,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.1,
+        recovery_consistency_check=False,
+        broker_max_poll_records=24,
+        broker_max_poll_interval=86_400.0,
+        broker_session_timeout=session,
+        broker_heartbeat_interval=session / 5,
+        broker_request_timeout=max(20.0, session + 5),
+        broker_rebalance_timeout=30.0,
+        broker_commit_interval=0.5,
+        consumer_max_fetch_size=8 * 1024 * 1024,
+        consumer_auto_offset_reset="earliest",
+        producer_acks=-1,
+        producer_linger=0.002,
+        producer_max_request_size=topics.MAX_MESSAGE,
+        producer_max_batch_size=1024 * 1024,
+        producer_request_timeout=30.0,
+    )
+
+
+class Worker:
+    """Wires topics, tables and stages; holds no rule of any of them."""
+
+    def __init__(self, app: WorkerApp, directory: Directory, partitions: int, folder: Path) -> None:
+        self.app = app
+        self.directory = directory
+        self.outlet = Outlet(app, partitions)
+        merge_table = SegmentTable(app, name="merge-state", partitions=partitions, folder=folder / "merge")
+        relate_table = SegmentTable(app, name="relate-state", partitions=partitions, folder=folder / "relate")
+        self.tables = {"merge": app.tables.add(merge_table), "relate": app.tables.add(relate_table)}
+        self.parts = {name: Parts(table) for name, table in self.tables.items()}
+        handlers = {
+            topics.EXTRACTED.name: ("rules", RulesStage(directory, self.outlet).handle),
+            topics.CLEANSED.name: ("merge", MergeStage(directory, self.outlet, self.parts["merge"]).handle),
+            topics.RELATED.name: ("relate", RelateStage(directory, self.outlet, self.parts["relate"]).handle),
+        }
+        self.stages: dict[str, Stage] = {}
+        for topic, (name, handle) in handlers.items():
+            self.stages[name] = Stage(name, directory, handle)
+            self._agent(topic, self.stages[name])
+        for name, table in self.tables.items():
+            table.on_recover(self._moved_callback(name))
+        app.task(self._sweep)
+
+    def _agent(self, topic: str, stage: Stage) -> None:
+        channel = self.app.topic(
+            topic,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            partitions=self.outlet.partitions,
+        )
+
+        async def run(stream: Any) -> None:
+            await stage.run(self.app, stream)
+
+        run.__name__ = stage.name
+        self.app.agent(channel, name=stage.name, concurrency=1)(run)
+
+    def _moved_callback(self, name: str) -> Any:
+        async def moved() -> None:
+            metrics.REBALANCES.inc()
+            everything = set(range(self.outlet.partitions))
+            self.stages[name].drop(everything)
+            self.parts[name].drop(everything)
+
+        return moved
+
+    def assigned(self, topic: str) -> set[int]:
+        return {tp.partition for tp in self.app.consumer.assignment() if tp.topic == topic}
+
+    def gone(self, run: str) -> None:
+        """Called on the loop: a run is over, what is kept of it goes."""
+        for name, topic in (("merge", topics.CLEANSED.name), ("relate", topics.RELATED.name)):
+            held = self.assigned(topic)
+            if held:
+                task = asyncio.ensure_future(self.parts[name].forget(run, held))
+                task.add_done_callback(_tell)
+
+    async def _sweep(self) -> None:
+        """State of runs that ended while this worker was away."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            for name, topic in (("merge", topics.CLEANSED.name), ("relate", topics.RELATED.name)):
+                for run in self.parts[name].runs(self.assigned(topic)):
+                    await self.directory.get(run)
+                    if not self.directory.active(run):
+                        await self.parts[name].forget(run, self.assigned(topic))
+
+
+def _tell(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and task.exception():
+        log.error("what is left of a run that is over could not be removed", exc_info=task.exception())

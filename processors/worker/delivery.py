@@ -1,0 +1,138 @@
+"""Delivery without holes: the one place that mends what Faust's consumer does to fetched messages.
+
+What always holds here: of a stage topic's partition, an agent sees every offset from the committed one on, strictly in
+order, each at least once. Stage topics are neither compacted nor transactional, so a hole in the offsets is an error and
+is answered by seeking back. Changelog topics are compacted and keep Faust's own reading. See docs/adr/0004.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+import faust
+import structlog
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+log = structlog.get_logger()
+
+Key = tuple[str, int]
+
+
+class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust carries no types
+    """Hands a partition's messages over without a hole, and knows where an agent has to go on."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.expected: dict[TP, int | None] = {}  # next offset the drain loop may hand over
+        self.due: dict[Key, int | None] = {}  # next offset an agent may process
+        self.seeks = 0  # counts every repositioning, so that a slow hand-over notices that it is stale
+        self.holes = 0
+
+    def _stage(self, tp: TP) -> bool:
+        return not self._is_changelog_tp(tp)
+
+    async def perform_seek(self) -> None:
+        committed = await self.seek_to_committed()
+        unknown = [tp for tp, offset in committed.items() if self._stage(tp) and (offset is None or offset < 0)]
+        first = dict(await self.earliest_offsets(*unknown)) if unknown else {}
+        self.seeks += 1
+        for tp, offset in committed.items():
+            start = offset if offset is not None and offset >= 0 else None
+            self._committed_offset[tp] = start or None
+            self._read_offset[tp] = start
+            if not self._stage(tp):
+                continue
+            if start is None:
+                start = first.get(tp) or 0
+                await self._seek(tp, start)
+            self.expected[tp] = self.due[tp.topic, tp.partition] = start
+
+    async def rewind(self, tp: TP, offset: int) -> None:
+        """Back to `offset`, or to where the log begins by now: what was trimmed belongs to no open run."""
+        first = (await self.earliest_offsets(tp)).get(tp) or 0
+        if first > offset:
+            log.warning(
+                "the log begins behind the offset that is due",
+                topic=tp.topic,
+                partition=tp.partition,
+                due=offset,
+                first=first,
+            )
+            offset = first
+            self.due[tp.topic, tp.partition] = first
+        self.holes += 1
+        self.seeks += 1
+        self.expected[tp] = offset
+        await self._seek(tp, offset)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+            await self.sleep(0)
+            async for tp, message in self.getmany(timeout=1.0):
+                if self._stage(tp):
+                    await self._hand_over(tp, message)
+                else:
+                    read = self._read_offset[tp]
+                    if read is None or message.offset >= read:
+                        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+                        self._read_offset[tp] = message.offset
+
+    async def _hand_over(self, tp: TP, message: Any) -> None:
+        want, at = self.expected.get(tp), self.seeks
+        if want is not None and message.offset < want:
+            return
+        if want is not None and message.offset > want:
+            await self.rewind(tp, want)
+            return
+        handed = asyncio.ensure_future(self.callback(message))
+        suspended = asyncio.ensure_future(self.suspend_flow.wait())
+        try:
+            await asyncio.wait({handed, suspended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            suspended.cancel()
+        if not handed.done():
+            handed.cancel()
+            return
+        handed.result()
+        if at == self.seeks or self.expected.get(tp) == want:
+            self.expected[tp] = message.offset + 1
+            self._read_offset[tp] = message.offset
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        for tp in revoked:
+            self.expected.pop(tp, None)
+            self.due.pop((tp.topic, tp.partition), None)
+        await super().on_partitions_revoked(revoked)
+
+
+class IdempotentProducer(driver.Producer):  # type: ignore[misc]  # faust carries no types
+    """Faust gives no idempotent producer under at-least-once delivery; without it a retry may reorder."""
+
+    def _settings_extra(self) -> dict[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class StrictTransport(driver.Transport):  # type: ignore[misc]  # faust carries no types
+    Consumer: ClassVar[type[StrictConsumer]] = StrictConsumer
+    Producer: ClassVar[type[IdempotentProducer]] = IdempotentProducer
+
+
+async def ordered(app: faust.App, stream: Any) -> AsyncIterator[Any]:
+    """What an agent iterates instead of its stream: events strictly in order and without a hole, to be acknowledged by it."""
+    consumer: StrictConsumer = app.consumer
+    async for event in stream.noack().events():
+        message = event.message
+        key = (message.topic, message.partition)
+        want = consumer.due.get(key)
+        if want is None:
+            continue  # no longer ours: whoever has it now reads it again
+        if message.offset < want:
+            await stream.ack(event)
+        elif message.offset > want:
+            await consumer.rewind(TP(*key), want)
+        else:
+            consumer.due[key] = want + 1
+            yield event

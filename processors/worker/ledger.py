@@ -1,0 +1,103 @@
+"""The state of one run on one partition: visible segments, and what has been taken in.
+
+State is a function of the log's prefix up to `applied`. A segment is named by the offsets it covers, and a wider range
+hides every range inside it, so writing again what an offset caused changes nothing, whoever does it and whenever.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+
+from schemas.errors import Fatal
+
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, order=True)
+class Name:
+    """What an entry of the table covers; the table `""` is the record of what was taken in, without rows."""
+
+    run: str
+    table: str
+    first: int
+    last: int
+
+    def key(self) -> bytes:
+        return f"{self.run}|{self.table}|{self.first}|{self.last}".encode()
+
+    @staticmethod
+    def parse(key: bytes) -> Name:
+        run, table, first, last = key.decode().split("|")
+        return Name(run, table, int(first), int(last))
+
+
+@dataclass
+class Progress:
+    """What has been taken in up to the offset `applied`, and what was sent out because of it."""
+
+    applied: int = -1
+    seen: dict[str, list[int]] = field(default_factory=dict)  # producer -> [generation, sequence, epoch]
+    closes: int = 0  # how many epochs were closed
+    epoch: int = -1  # the last that was
+    boundary: int = -1  # the offset that closed it
+    out: int = 0  # the next sequence number to send
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)  # producer -> counts it told
+    at: float = 0.0  # the newest extraction time taken in
+
+    def encode(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+    @staticmethod
+    def decode(payload: bytes | memoryview) -> Progress:
+        return Progress(**orjson.loads(payload))
+
+
+def pack(progress: Progress, segment: bytes = b"") -> bytes:
+    head = progress.encode()
+    return b"".join([_LENGTH.pack(len(head)), head, segment])
+
+
+def unpack_progress(value: bytes) -> Progress:
+    (length,) = _LENGTH.unpack_from(value)
+    return Progress.decode(value[_LENGTH.size : _LENGTH.size + length])
+
+
+def segment_start(head: bytes) -> int:
+    """Where the segment begins inside an entry, told from the entry's first bytes."""
+    (length,) = _LENGTH.unpack_from(head)
+    return _LENGTH.size + int(length)
+
+
+def visible(names: Iterable[Name]) -> list[Name]:
+    """Of one table: what no wider range hides, in offset order."""
+    kept: list[Name] = []
+    for name in sorted(names, key=lambda n: (n.first, -n.last)):
+        if kept and name.last <= kept[-1].last:
+            continue
+        if kept and name.first <= kept[-1].last:
+            raise Fatal(f"segments overlap: {kept[-1]} and {name}")
+        kept.append(name)
+    return kept
+
+
+def trailing(rows: list[int], limit: int, fan: int = 8, base: int = 4096) -> int:
+    """How many of the last segments to merge into one: tiers of a factor, so that the work follows the new records."""
+    size = base
+    while size <= limit:
+        count = 0
+        total = 0
+        for n in reversed(rows):
+            if n >= size or total + n > limit:
+                break
+            count += 1
+            total += n
+        if count >= fan:
+            return count
+        size *= fan
+    return 0

@@ -1,0 +1,200 @@
+"""The merge agent: keeps a run's cleansed rows as segments, and closes an epoch when every lane has ended it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+import polars as pl
+
+from connectors.failpoints import hit
+from processors.anonymize.identity import identities
+from processors.merge.close import Change, close
+from processors.merge.resolve import IDENT
+from processors.plan import TablePlan
+from processors.worker import metrics
+from processors.worker.directory import Directory, RunInfo
+from processors.worker.intake import add_counts, closing, take
+from processors.worker.outlet import Outlet
+from processors.worker.parts import Parts
+from processors.worker.rules_stage import send_letters
+from processors.worker.run_part import RunPart
+from processors.worker.shape import prepared, related
+from schemas import sealing, topics
+from schemas.headers import FINAL, Header
+from schemas.placement import seed
+
+WINDOW = 4  # batches sent and not yet known to be durable
+
+
+def _generate(info: RunInfo, table: str) -> Any:
+    def generate(content: pl.Series) -> pl.Series:
+        return identities(content, f"{table}.key", info.key).reinterpret(signed=False)
+
+    return generate
+
+
+class MergeStage:
+    def __init__(self, directory: Directory, outlet: Outlet, parts: Parts) -> None:
+        self._directory = directory
+        self._outlet = outlet
+        self._parts = parts
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="merge")
+
+    async def handle(self, partition: int, offset: int, header: Header, payload: bytes) -> list[Awaitable[Any]]:
+        info = await self._directory.get(header.run)
+        if info is None:
+            return []
+        part = self._parts.get(partition, info)
+        verdict = take(part.progress, offset, header)
+        if verdict == "seen":
+            metrics.REPEATED.labels("merge").inc()
+            return []
+        if verdict == "taken":
+            metrics.RECORDS.labels("merge").inc(header.rows)
+            metrics.BYTES.labels("merge").inc(len(payload))
+            if "counts" in header.extra:
+                add_counts(part.progress.counts.setdefault(header.table, {}), header.extra["counts"])
+            if not header.rows:
+                return [await part.record(offset)]
+            return [await part.append(header.table, offset, payload)]
+        if verdict == "ended":
+            epoch = closing(part.progress, [f"lane/{lane}" for lane in range(info.lanes)])
+            if epoch is not None:
+                await self._close(part, offset, epoch)
+                return []
+        return [await part.record(offset)]
+
+    async def _close(self, part: RunPart, offset: int, epoch: int) -> None:
+        started = time.monotonic()
+        await part.settled()
+        window: deque[Awaitable[Any]] = deque()
+        for table in part.info.plan.tables.values():
+            await self._close_table(part, table, window)
+        await self._end(part, epoch, window)
+        while window:
+            await window.popleft()
+        part.progress.closes += 1
+        part.progress.epoch = epoch
+        part.progress.boundary = offset
+        await (await part.record(offset))
+        await part.reclaim()
+        if part.info.mode == "continuous" or epoch > FINAL:
+            for name in part.info.plan.tables:
+                await part.compact(name)
+        metrics.EPOCH_SECONDS.labels("merge").observe(time.monotonic() - started)
+
+    async def _close_table(self, part: RunPart, table: TablePlan, window: deque[Awaitable[Any]]) -> None:
+        boundary = part.progress.boundary
+        new = part.segments(table.name, after=boundary)
+        if not new:
+            return
+        old = part.segments(table.name, upto=boundary)
+        counts = part.progress.counts.setdefault(table.name, {})
+        key = part.info.key
+        changes = close(new, old, table, seed(key, "content"), _generate(part.info, table.name))
+        shaped = self._shaped(changes, part, table)
+        loop = asyncio.get_running_loop()
+        while True:
+            found = await loop.run_in_executor(self._pool, next, shaped, None)
+            if found is None:
+                return
+            change, payload = found
+            add_counts(counts, change.counts)
+            if change.rejected.height:
+                for sent in await self._reject(part, table, change.rejected):
+                    window.append(sent)
+            if payload:
+                await self._send(part, table.name, change.upserts.height + change.gone.height, payload, window)
+                hit("worker.mid_epoch")
+
+    def _shaped(self, changes: Iterator[Change], part: RunPart, table: TablePlan) -> Iterator[tuple[Change, bytes]]:
+        info, progress = part.info, part.progress
+        for change in changes:
+            payload = b""
+            if change.upserts.height or change.gone.height:
+                if info.plan.relational:
+                    payload = related(change.upserts, change.gone, table, info, progress.closes)
+                else:
+                    payload = prepared(change.upserts, change.gone, table, info, _first(part))
+            yield change, payload
+
+    async def _reject(self, part: RunPart, table: TablePlan, rejected: pl.DataFrame) -> list[Awaitable[Any]]:
+        letters = []
+        for row in rejected.iter_rows(named=True):
+            name = f"{part.info.run}/{table.name}/merge/{part.progress.closes}/{row[IDENT]}"
+            record = {column: row[column] for column in table.columns}
+            letters.append(
+                {
+                    "id": name,
+                    "rule": row["_rule"],
+                    "column": row["_column"],
+                    "reason": row["_reason"],
+                    "position": orjson.dumps(
+                        {"source": table.sources[row["_src"]], "split": "", "line": None}
+                    ).decode(),
+                    "sealed": sealing.seal(part.info.key, orjson.dumps(record, default=str), name),
+                }
+            )
+        return await send_letters(self._outlet, part.info, table.name, "transform", letters)
+
+    async def _send(self, part: RunPart, table: str, rows: int, payload: bytes, window: deque[Awaitable[Any]]) -> None:
+        extra = {"append": True} if _first(part) else {}
+        await self._emit(part, "data", table, rows, part.progress.closes, extra, payload, window)
+
+    async def _end(self, part: RunPart, epoch: int, window: deque[Awaitable[Any]]) -> None:
+        info = part.info
+        extra = {
+            "counts": part.progress.counts,
+            "final": epoch >= FINAL,
+            "producers": merge_producers(info, self._outlet.partitions),
+            "at": part.progress.at,
+        }
+        await self._emit(part, "end", "", 0, epoch, extra, b"", window)
+
+    async def _emit(
+        self,
+        part: RunPart,
+        kind: Any,
+        table: str,
+        rows: int,
+        epoch: int,
+        extra: dict[str, Any],
+        payload: bytes,
+        window: deque[Awaitable[Any]],
+    ) -> None:
+        info = part.info
+        header = Header(
+            kind,
+            info.task,
+            info.run,
+            table,
+            f"merge/{part.partition}",
+            0,
+            part.progress.out,
+            epoch,
+            rows,
+            extra,
+        )
+        part.progress.out += 1
+        if info.plan.relational:
+            topic, where = topics.RELATED.name, topics.partition_of(info.run, 0, self._outlet.partitions)
+        else:
+            topic, where = topics.OUTBOX.name, part.partition
+        window.append(await self._outlet.send(topic, where, header, payload))
+        while len(window) > WINDOW:
+            await window.popleft()
+
+
+def _first(part: RunPart) -> bool:
+    """Nothing of this run and partition was emitted in an earlier epoch, and the run reads its sources once."""
+    return part.progress.closes == 0 and part.info.mode == "snapshot"
+
+
+def merge_producers(info: RunInfo, total: int) -> list[str]:
+    return sorted({f"merge/{topics.partition_of(info.run, q, total)}" for q in range(info.partitions)})

@@ -1,0 +1,103 @@
+"""Runs one stage: a queue and a task for each partition, acknowledgement strictly in offset order after durability.
+
+A handler returns what has to be delivered before its event may be acknowledged, so that the next batch is worked on
+while the last one is on its way. A handler's `Fatal` halts the event's run alone; anything unforeseen ends the process,
+and whoever takes the partition over starts from what was acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+
+from processors.worker import metrics
+from processors.worker.delivery import ordered
+from processors.worker.directory import Directory
+from schemas import headers
+from schemas.errors import Fatal, Retriable
+
+log = structlog.get_logger()
+
+Pending = Sequence[Awaitable[Any]]
+Handler = Callable[[int, int, headers.Header, bytes], Awaitable[Pending]]
+
+DEPTH = 4  # batches of one partition on their way at once
+QUEUE = 8  # batches of one partition waiting
+
+
+def end_process(reason: str, error: BaseException | None = None) -> None:
+    """Nothing is lost: what was not acknowledged is read again by whoever comes next."""
+    log.critical(reason, exc_info=error)
+    os._exit(70)
+
+
+class Stage:
+    """`handle` is called with (partition, offset, header, payload), in order within a partition."""
+
+    def __init__(self, name: str, directory: Directory, handle: Handler) -> None:
+        self.name = name
+        self._directory = directory
+        self._handle = handle
+        self._queues: dict[int, asyncio.Queue[tuple[Any, Any]]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self, app: Any, stream: Any) -> None:
+        async for event in ordered(app, stream):
+            partition = event.message.partition
+            if partition not in self._queues:
+                self._queues[partition] = asyncio.Queue(maxsize=QUEUE)
+                self._tasks[partition] = asyncio.create_task(self._drain(partition))
+            await self._queues[partition].put((stream, event))
+
+    def drop(self, partitions: set[int]) -> None:
+        """These partitions have moved: what stands in their queues comes again, here or elsewhere."""
+        for partition in partitions & self._queues.keys():
+            self._tasks.pop(partition).cancel()
+            del self._queues[partition]
+
+    async def _drain(self, partition: int) -> None:
+        queue = self._queues[partition]
+        window: deque[tuple[Any, Any, Pending]] = deque()
+        try:
+            while True:
+                if queue.empty():
+                    while window and queue.empty():
+                        await self._settle(window)
+                stream, event = await queue.get()
+                window.append((stream, event, await self._process(partition, event)))
+                if len(window) >= DEPTH:
+                    await self._settle(window)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            end_process(f"the stage {self.name} can't go on with partition {partition}", error)
+
+    async def _settle(self, window: deque[tuple[Any, Any, Pending]]) -> None:
+        stream, event, pending = window.popleft()
+        for one in pending:
+            await one
+        # Enforces: an offset is acknowledged only after what it caused is durable, and in offset order.
+        await stream.ack(event)
+        metrics.ACKED.labels(self.name).inc()
+
+    async def _process(self, partition: int, event: Any) -> Pending:
+        message = event.message
+        delay = 0.2
+        while True:
+            header = headers.decode(message.headers.items() if isinstance(message.headers, dict) else message.headers)
+            try:
+                with metrics.STAGE_SECONDS.labels(self.name).time():
+                    return await self._handle(partition, message.offset, header, message.value or b"")
+            except Retriable as error:
+                log.warning("a stage waits for something outside", stage=self.name, run=header.run, error=str(error))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+            except Fatal as error:
+                log.error("a run is halted", stage=self.name, run=header.run, reason=str(error))
+                await self._directory.fail(header.run, f"{self.name}: {error}")
+                return []

@@ -1,0 +1,142 @@
+"""One run on one partition of a stage that keeps state: its segments, its progress, and how both become durable."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from connectors.failpoints import hit
+from processors.segments.format import Segment, build, open_segment
+from processors.segments.walk import ranges, walk
+from processors.worker.directory import RunInfo
+from processors.worker.ledger import Name, Progress, pack, segment_start, trailing, unpack_progress, visible
+from processors.worker.table import SegmentTable
+from schemas.columns import HASH
+
+BLOCK_ROWS = 256  # of a segment that stays for point reads
+COMPACT_ROWS = 1 << 21  # the largest that compaction writes, so its memory is bounded
+
+
+class FileRead:
+    """Reads parts of an entry's file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with open(path, "rb") as file:
+            self._start = segment_start(file.read(4))
+
+    def __call__(self, offset: int, length: int) -> bytes:
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            return os.pread(descriptor, length, self._start + offset)
+        finally:
+            os.close(descriptor)
+
+
+class RunPart:
+    def __init__(self, partition: int, info: RunInfo, table: SegmentTable) -> None:
+        self.partition = partition
+        self.info = info
+        self.progress = Progress()
+        self._table = table
+        self._names: dict[str, list[Name]] = {}
+        self._open: dict[Name, Segment] = {}
+        self._pending: list[Awaitable[Any]] = []
+        self._hidden: list[Name] = []
+        self._load()
+
+    def _load(self) -> None:
+        store = self._table.store
+        best = -1
+        found: dict[str, list[Name]] = {}
+        for key in store.entries(self.partition):
+            name = Name.parse(key)
+            if name.run != self.info.run:
+                continue
+            if name.table:
+                found.setdefault(name.table, []).append(name)
+            else:
+                self._hidden.append(name)
+            if name.last > best or (name.last == best and not name.table):
+                progress = unpack_progress(store.path(self.partition, key).read_bytes())
+                if (progress.applied, progress.closes) >= (self.progress.applied, self.progress.closes):
+                    self.progress, best = progress, name.last
+        self._names = {table: visible(names) for table, names in found.items()}
+        self._hidden.sort(key=lambda name: name.last)
+
+    def segments(self, table: str, after: int = -1, upto: int = 2**62) -> list[Segment]:
+        """Those whose rows came behind the offset `after`, up to `upto`."""
+        return [self._segment(n) for n in self._names.get(table, []) if n.first > after and n.last <= upto]
+
+    def _segment(self, name: Name) -> Segment:
+        if name not in self._open:
+            self._open[name] = open_segment(FileRead(self._table.store.path(self.partition, name.key())), self.info.key)
+        return self._open[name]
+
+    async def append(self, table: str, offset: int, segment: bytes) -> Awaitable[Any]:
+        """The rows of one input, with the progress behind it, as one entry."""
+        name = Name(self.info.run, table, offset, offset)
+        write = asyncio.ensure_future(self._table.put(self.partition, name.key(), pack(self.progress, segment)))
+        self._names.setdefault(table, []).append(name)
+        self._pending.append(write)
+        return write
+
+    async def record(self, offset: int) -> Awaitable[Any]:
+        """The progress alone; what it replaces is reclaimed later."""
+        name = Name(self.info.run, "", offset, offset)
+        write = asyncio.ensure_future(self._table.put(self.partition, name.key(), pack(self.progress)))
+        self._pending.append(write)
+        self._hidden.append(name)
+        return write
+
+    async def settled(self) -> None:
+        """Everything written so far is durable and can be read here."""
+        pending, self._pending = self._pending, []
+        for write in pending:
+            await write
+        hit("worker.after_segment")
+
+    async def reclaim(self) -> None:
+        """Tombstones for records of progress that a newer one has replaced."""
+        await self.settled()
+        old, self._hidden = self._hidden[:-1], self._hidden[-1:]
+        if old:
+            await self._table.remove(self.partition, [name.key() for name in old])
+
+    async def compact(self, table: str) -> None:
+        """Merges small closed segments; never across the last closed epoch, so what a close sees stays told apart."""
+        closed = [n for n in self._names.get(table, []) if n.last <= self.progress.boundary]
+        count = trailing([self._segment(n).rows for n in closed], COMPACT_ROWS)
+        if not count:
+            return
+        parts = closed[-count:]
+        loop = asyncio.get_running_loop()
+        segment = await loop.run_in_executor(None, self._merged, parts)
+        name = Name(self.info.run, table, parts[0].first, parts[-1].last)
+        await self._table.put(self.partition, name.key(), pack(self.progress, segment))
+        self._names[table] = visible([*self._names[table], name])
+        for part in parts:
+            self._open.pop(part, None)
+        await self._table.remove(self.partition, [part.key() for part in parts])
+
+    def _merged(self, parts: list[Name]) -> bytes:
+        segments = [self._segment(name) for name in parts]
+        rows = sum(segment.rows for segment in segments)
+        frames = [frame for _, frame in walk(segments, ranges(rows, 1 << 18))]
+        return build(pl.concat(frames).sort(HASH), self.info.key, BLOCK_ROWS)
+
+
+def stored_runs(table: SegmentTable, partition: int) -> set[str]:
+    return {Name.parse(key).run for key in table.store.entries(partition)}
+
+
+async def forget(table: SegmentTable, partition: int, run: str) -> None:
+    """Removes everything of a run from a partition; its key is gone already, this gives the space back."""
+    keys = [key for key in table.store.entries(partition) if Name.parse(key).run == run]
+    if keys:
+        await table.remove(partition, keys)

@@ -1,0 +1,149 @@
+"""Local files of a segment table: one file an entry, one folder a partition, the changelog's offset beside them.
+
+The log is the truth; these files only spare reading it again. A file is written beside and renamed, so it is whole or
+not there. Entries are bytes that are sealed already. What is not understood is thrown away and read from the log again.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+from faust.stores.base import Store
+from faust.types import TP
+
+log = structlog.get_logger()
+
+_OFFSET = "offset"
+
+
+def _file_name(key: bytes) -> str:
+    return base64.urlsafe_b64encode(key).decode() + ".seg"
+
+
+def _key_of(name: str) -> bytes:
+    return base64.urlsafe_b64decode(name.removesuffix(".seg"))
+
+
+class SegmentStore(Store):  # type: ignore[misc]  # faust carries no types
+    """Bytes by key and partition, on disk."""
+
+    def __init__(self, *args: Any, folder: Path, **kwargs: Any) -> None:
+        self.folder = folder
+        self._known: dict[int, dict[bytes, int]] = {}  # partition -> key -> size
+        self.on_change: Callable[[set[int]], None] = lambda _: None
+        super().__init__(*args, **kwargs)
+
+    def partition_folder(self, partition: int) -> Path:
+        return self.folder / str(partition)
+
+    def entries(self, partition: int) -> dict[bytes, int]:
+        """Keys and sizes of what a partition holds."""
+        if partition not in self._known:
+            found: dict[bytes, int] = {}
+            folder = self.partition_folder(partition)
+            if folder.is_dir():
+                for path in folder.iterdir():
+                    if path.suffix == ".seg":
+                        found[_key_of(path.name)] = path.stat().st_size
+            self._known[partition] = found
+        return self._known[partition]
+
+    def path(self, partition: int, key: bytes) -> Path:
+        return self.partition_folder(partition) / _file_name(key)
+
+    def put(self, partition: int, key: bytes, value: bytes) -> None:
+        target = self.path(partition, key)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = target.with_suffix(".part")
+        with open(partial, "wb") as file:
+            file.write(value)
+        os.replace(partial, target)
+        self.entries(partition)[key] = len(value)
+
+    def remove(self, partition: int, key: bytes) -> None:
+        self.path(partition, key).unlink(missing_ok=True)
+        self.entries(partition).pop(key, None)
+
+    def size(self) -> int:
+        return sum(sum(entries.values()) for entries in self._known.values())
+
+    # What Faust asks of a store.
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        path = self.partition_folder(tp.partition) / _OFFSET
+        try:
+            return int(path.read_text())
+        except FileNotFoundError:
+            self.wipe(tp.partition)
+        except ValueError:
+            log.warning("a local offset is not a number; the partition is read again", partition=tp.partition)
+            self.wipe(tp.partition)
+        return None
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        folder = self.partition_folder(tp.partition)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = folder / (_OFFSET + ".part")
+        partial.write_text(str(offset))
+        os.replace(partial, folder / _OFFSET)
+
+    def wipe(self, partition: int) -> None:
+        shutil.rmtree(self.partition_folder(partition), ignore_errors=True)
+        self._known.pop(partition, None)
+
+    def apply_changelog_batch(
+        self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
+    ) -> None:
+        """Total: an entry that can't be understood is left out and said, never an exception that Faust would swallow."""
+        last: dict[TP, int] = {}
+        for event in batch:
+            message = event.message
+            if message.key is None:
+                log.error("a changelog entry without a key is left out", topic=message.topic, offset=message.offset)
+            elif not message.value:
+                self.remove(message.partition, message.key)
+            else:
+                self.put(message.partition, message.key, message.value)
+            last[message.tp] = message.offset
+        for tp, offset in last.items():
+            self.set_persisted_offset(tp, offset)
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        self.on_change({tp.partition for tp in revoked | newly_assigned})
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        self.on_change({tp.partition for tp in active_tps})
+
+    def reset_state(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._known.clear()
+
+    def _clear(self) -> None:
+        self.reset_state()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for partition in list(self._known):
+            yield from self.entries(partition)
+
+    def __len__(self) -> int:
+        return sum(len(entries) for entries in self._known.values())
+
+    def __getitem__(self, key: bytes) -> bytes:
+        for partition, entries in self._known.items():
+            if key in entries:
+                return self.path(partition, key).read_bytes()
+        raise KeyError(key)
+
+    def __setitem__(self, key: bytes, value: bytes) -> None:
+        raise TypeError("a segment is put into a partition: use SegmentTable.put")
+
+    def __delitem__(self, key: bytes) -> None:
+        raise TypeError("a segment is removed from a partition: use SegmentTable.remove")

@@ -1,0 +1,46 @@
+"""A Faust table whose entries are segments. A write is durable in the changelog before it is local."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.tables.table import Table
+from faust.types import TP
+
+from processors.worker.store import SegmentStore
+
+
+class SegmentTable(Table):  # type: ignore[misc]  # faust carries no types
+    """Keys and values are bytes; the partition is always said, never derived from a key."""
+
+    def __init__(self, app: faust.App, *, folder: Path, **kwargs: Any) -> None:
+        self._folder = folder
+        super().__init__(app, key_type=bytes, value_type=bytes, recovery_buffer_size=4, **kwargs)
+
+    def _new_store(self) -> SegmentStore:
+        return SegmentStore("segments://", self.app, self, folder=self._folder, loop=self.loop)
+
+    @property
+    def store(self) -> SegmentStore:
+        store: SegmentStore = self.data
+        return store
+
+    async def put(self, partition: int, key: bytes, value: bytes) -> None:
+        """Returns when the changelog has it and the local file stands."""
+        sent = await self.app.producer.send(self.changelog_topic_name, key, value, partition, None, None)
+        record = await sent
+        self.store.put(partition, key, value)
+        self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), record.offset)
+
+    async def remove(self, partition: int, keys: list[bytes]) -> None:
+        """Tombstones only let compaction reclaim; nothing depends on when they come."""
+        offsets = []
+        for key in keys:
+            sent = await self.app.producer.send(self.changelog_topic_name, key, None, partition, None, None)
+            offsets.append(sent)
+        for key, sent in zip(keys, offsets, strict=True):
+            record = await sent
+            self.store.remove(partition, key)
+            self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), record.offset)
