@@ -1,0 +1,1 @@
+"""Decoders of file formats: bytes at a position become chunks."""

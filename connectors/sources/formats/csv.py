@@ -1,0 +1,253 @@
+"""Delimited text: blocks of bytes become chunks of typed columns.
+
+Arrow cuts fields and keeps an unquoted empty value (null) apart from a quoted one (an empty string); polars
+reads the texts as their types. A record with too few or too many fields, in broken quotes, of invalid UTF-8 or
+too long is rejected alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors.sources.contract import CHUNK_BYTES, MAX_RECORD_BYTES, RAW_BYTES, Chunk, Context, Position
+from connectors.sources.formats.lines import line_behind
+from connectors.sources.formats.records import Dialect, Records, scan
+from connectors.sources.formats.shape import FILE_SHIFT, Refusals, Reject, Shape
+from connectors.sources.formats.texts import TextOptions, read_texts
+from connectors.sources.formats.window import Window
+from schemas.errors import InvalidInput, Mistake
+
+BOM = b"\xef\xbb\xbf"
+
+
+class CsvOptions(BaseModel):
+    """How delimited text is written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    delimiter: str = Field(default=",", pattern=r"^[\x20-\x7e\t]$", description="What stands between two values.")
+    quote: str = Field(default='"', pattern=r"^[\x20-\x7e]?$", description="What encloses a value; empty for nothing.")
+    header: bool = Field(default=True, description="Whether the first line names the columns.")
+    names: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="The columns of a file without a header; else the declared ones, in order.",
+    )
+    null_values: list[str] = Field(default=[""], description="Texts that, outside quotes, stand for no value.")
+    encoding: str = Field(default="utf-8", description="The text's encoding, as Python names it.")
+    allow_nan: bool = Field(default=False, description="Whether NaN and infinities are float64 values.")
+    date_formats: list[str] = Field(default=[], description="strftime formats that dates may have besides ISO 8601.")
+    timestamp_formats: list[str] = Field(default=[], description="The same for points in time.")
+    max_record_bytes: int = Field(default=MAX_RECORD_BYTES, ge=1, description="A longer record is rejected.")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the declared columns stand in the file, and where its records begin."""
+
+    fields: int
+    found: dict[str, int]  # our name: index of the field
+    unknown: tuple[str, ...]
+    offset: int
+    line: int
+
+
+class CsvDecoder:
+    """Reads delimited text through a window."""
+
+    def __init__(self, options: CsvOptions, shape: Shape, context: Context) -> None:
+        self._options = options
+        self._shape = shape
+        self._context = context
+        self._dialect = Dialect(options.delimiter, options.quote)
+        self._texts = TextOptions(options.allow_nan, tuple(options.date_formats), tuple(options.timestamp_formats))
+
+    def layout(self, window: Window) -> Layout | None:
+        """None as long as a followed file has no whole header."""
+        start = len(BOM) if window.at(0, len(BOM)) == BOM else 0
+        if not self._options.header:
+            return self._match(self._options.names or self._declared(), window.source.label, 1, start)
+        size, line = 1 << 16, 1
+        while True:
+            data = window.at(start, size)
+            ended = len(data) < size
+            records = scan(data, self._dialect, ended and not self._context.follow, 1)
+            start += records.size
+            line += records.lines
+            if records.broken:
+                first = line - records.lines + records.broken[0].line
+                raise _wrong(window.source.label, first, records.broken[0].reason, "quote the names in pairs")
+            if len(records.starts):
+                first = line - records.lines + int(records.line[0])
+                names = self._split(data[records.starts[0] : records.ends[0]], window.source.label, first)
+                return self._match(names, window.source.label, first, start, line)
+            if records.size == 0:
+                if ended:
+                    return None
+                if size > self._options.max_record_bytes:
+                    raise _wrong(window.source.label, line, "the header never ends", "name the columns in one line")
+                size *= 2
+
+    def _declared(self) -> list[str]:
+        theirs = {ours: name for name, ours in self._context.rename.items()}
+        return [theirs.get(name, name) for name in self._shape.wanted]
+
+    def _split(self, raw: bytes, label: str, line: int) -> list[str]:
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise _wrong(label, line, "the header is not valid UTF-8", "name the file's encoding") from error
+        quote = self._dialect.quote or "\0"  # which no text holds: nothing is quoted then
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self._dialect.delimiter, quotechar=quote)
+        return [name.strip() for name in next(reader)]
+
+    def _match(self, names: list[str], label: str, at: int, offset: int, line: int = 1) -> Layout:
+        found: dict[str, int] = {}
+        unknown = []
+        for index, theirs in enumerate(names):
+            ours = self._shape.name(theirs)
+            if names.index(theirs) != index or ours in found:
+                raise _wrong(label, at, f"column {theirs or '(no name)'} stands there twice", "give each its own name")
+            if ours in self._shape.wanted:
+                found[ours] = index
+            else:
+                unknown.append(theirs)
+        if not found:
+            wanted = ", ".join(self._declared())
+            raise _wrong(label, at, "none of the declared columns is there", f"expected some of {wanted}")
+        return Layout(len(names), found, tuple(unknown), offset, line)
+
+    def read(self, window: Window, layout: Layout, position: Position | None, rank: int = 0) -> Iterator[Chunk]:
+        """Chunks from a position to the present end; `rank` orders this file among the source's."""
+        offset, line = layout.offset, layout.line
+        if position is not None:
+            window.verify(position)
+            offset, line = int(position["offset"]), int(position["line"])
+        block = size = self._context.chunk_bytes
+        limit = self._options.max_record_bytes + 2
+        while data := window.at(offset, size):
+            ended = len(data) < size
+            final = ended and not self._context.follow
+            records = scan(data, self._dialect, final, self._context.chunk_rows)
+            if records.size == 0:
+                if not ended and size < limit:
+                    size = min(size * 2, limit)
+                    continue
+                skipped = None if ended else line_behind(window.source, offset, not self._context.follow)
+                if skipped is None:
+                    return
+                reason = f"the record is longer than {self._options.max_record_bytes} bytes"
+                offset, before = skipped
+                rejects = [Reject(line, None, reason, data[: RAW_BYTES + 1])]
+                line += 1
+                yield self._shape.chunk(None, rejects, self._position(offset, line, before), at_end=False)
+            else:
+                offset, at = offset + records.size, line
+                line += records.lines
+                more = len(data) - records.size if final else len(records.starts) >= self._context.chunk_rows
+                frame, rejects = self._decode(data, records, layout, at, rank)
+                place = self._position(offset, line, data[: records.size])
+                yield self._shape.chunk(frame, rejects, place, at_end=ended and not more)
+            size = block
+
+    @staticmethod
+    def _position(offset: int, line: int, before: bytes) -> Position:
+        return {"offset": offset, "line": line, **Window.mark(before)}
+
+    def _decode(
+        self, data: bytes, records: Records, layout: Layout, line: int, rank: int
+    ) -> tuple[pl.DataFrame, list[Reject]]:
+        refused = self._unreadable(data, records)
+        height = len(records.starts)
+        text, kept = data[: records.size], pl.int_range(height, eager=True)
+        if refused.rows or records.broken:
+            kept = kept.filter(refused.kept(height))
+            spans = zip(records.starts.gather(kept), records.ends.gather(kept), strict=True)
+            text = b"".join(data[start:end] + b"\n" for start, end in spans)
+        frame = self._cut(text, layout, kept, refused)
+        if refused.rows:
+            kept = pl.int_range(height, eager=True).filter(refused.kept(height))
+        typed, refusals = read_texts(frame, {n: self._shape.wanted[n] for n in layout.found}, self._texts)
+        missing = [self._shape.empty(frame.height, n) for n in self._shape.wanted if n not in layout.found]
+        lines = records.line.gather(kept) + line
+        finished = self._shape.finish(typed.with_columns(missing), lines, lines + (rank << FILE_SHIFT), refusals)
+        rejects = [Reject(line + b.line, None, b.reason, data[b.start : b.end]) for b in records.broken]
+        rows = refused.rows | {kept[row]: why for row, why in refusals.rows.items()}
+        rejects += [
+            Reject(line + records.line[row], column, reason, data[records.starts[row] : records.ends[row]])
+            for row, (column, reason) in rows.items()
+        ]
+        return finished, rejects
+
+    def _unreadable(self, data: bytes, records: Records) -> Refusals:
+        """Records that cannot even be cut into fields: too long, or no UTF-8."""
+        refused = Refusals()
+        limit = self._options.max_record_bytes
+        if limit < len(data):
+            too_long = (records.ends - records.starts > limit).arg_true()
+            refused.add(None, f"the record is longer than {limit} bytes", too_long)
+        if not data.isascii():
+            try:
+                data[: records.size].decode()
+            except UnicodeDecodeError:
+                spans = zip(records.starts, records.ends, strict=True)
+                bad = [row for row, (start, end) in enumerate(spans) if not _is_utf8(data[start:end])]
+                refused.add(None, "the record is not valid UTF-8", pl.Series(bad, dtype=pl.Int64))
+        return refused
+
+    def _cut(self, text: bytes, layout: Layout, kept: pl.Series, refused: Refusals) -> pl.DataFrame:
+        """The declared columns as texts; records of another number of fields are refused."""
+
+        def odd(row: Any) -> str:
+            wrong = f"the record has {row.actual_columns} fields, not {row.expected_columns}"
+            refused.rows.setdefault(kept[row.number - 1], (None, wrong))
+            return "skip"
+
+        names = {f"{index}": name for name, index in layout.found.items()}
+        if not len(kept):
+            return pl.DataFrame(schema=dict.fromkeys(layout.found, pl.String()))
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(text),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=[f"{index}" for index in range(layout.fields)],
+                use_threads=False,
+                block_size=max(len(text) + 1, CHUNK_BYTES),
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=self._dialect.delimiter,
+                quote_char=self._dialect.quote or False,
+                newlines_in_values=bool(self._dialect.quote),
+                invalid_row_handler=odd,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=list(names),
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=self._options.null_values,
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table of named columns is a frame
+        return frame.rename(names)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _wrong(label: str, line: int, wrong: str, right: str) -> InvalidInput:
+    return InvalidInput([Mistake(label, line, "header", wrong, right)])

@@ -1,0 +1,128 @@
+"""Inputs over local files: plain, compressed and in other encodings.
+
+A compressed or re-encoded file can only be read forwards: reading before the present place starts again
+from its beginning, which costs time and no memory.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import lzma
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import IO, Final, cast
+
+import pyarrow as pa
+
+from connectors.sources.formats.window import Input
+from schemas.errors import Fatal
+
+BLOCK: Final = 1 << 20
+COMPRESSED: Final = {".gz": "gzip", ".zst": "zstd", ".lz4": "lz4", ".bz2": "bz2", ".xz": "xz"}
+UTF8: Final = frozenset({"utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii"})
+
+
+class FileInput:
+    """A plain file, read in place."""
+
+    def __init__(self, path: Path, label: str) -> None:
+        self.label = label
+        self._file = os.open(path, os.O_RDONLY)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._file, size, offset)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class ForwardInput:
+    """Bytes of a stream that can only be read forwards; `start` opens it anew."""
+
+    def __init__(self, start: Callable[[], Iterator[bytes]], label: str) -> None:
+        self.label = label
+        self._start = start
+        self._stream = start()
+        self._held = b""
+        self._base = 0
+
+    def read(self, offset: int, size: int) -> bytes:
+        if offset < self._base:
+            self._stream, self._held, self._base = self._start(), b"", 0
+        while self._base + len(self._held) <= offset:
+            self._base += len(self._held)
+            self._held = next(self._stream, b"")
+            if not self._held:
+                return b""
+        return self._held[offset - self._base :][:size]
+
+    def close(self) -> None:
+        self._stream = iter(())
+
+
+def open_input(path: Path, label: str, encoding: str = "utf-8") -> Input:
+    """The file's content, decompressed by its extension, as UTF-8."""
+    compression = COMPRESSED.get(path.suffix.lower())
+    plain = encoding.lower() in UTF8
+    if compression is None and plain:
+        return FileInput(path, label)
+
+    def start() -> Iterator[bytes]:
+        blocks = _blocks(path, compression, label)
+        return blocks if plain else transcode(blocks, encoding, label)
+
+    return ForwardInput(start, label)
+
+
+@contextmanager
+def opened(path: Path, label: str, encoding: str = "utf-8") -> Iterator[Input]:
+    """The same, closed at the end."""
+    try:
+        source = open_input(path, label, encoding)
+    except OSError as error:
+        raise Fatal(f"{label} cannot be opened: {error.strerror}") from error
+    with closing(source):
+        yield source
+
+
+def transcode(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[bytes]:
+    """UTF-8 of text in another encoding. Half a surrogate pair stays invalid, for the record that has it."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass" if "16" in encoding else "strict")
+    place = 0
+    try:
+        for block in blocks:
+            text = decoder.decode(block)
+            if text:
+                yield text.encode("utf-8", "surrogatepass")
+            place += len(block)
+        yield from filter(None, [decoder.decode(b"", True).encode("utf-8", "surrogatepass")])
+    except UnicodeDecodeError as error:
+        raise Fatal(f"{label} is not valid {encoding} near byte {place + error.start}") from error
+
+
+def _blocks(path: Path, compression: str | None, label: str) -> Iterator[bytes]:
+    try:
+        with _open(path, compression) as file:
+            while block := file.read(BLOCK):
+                yield block
+    except (EOFError, OSError, lzma.LZMAError, pa.ArrowException) as error:
+        raise Fatal(f"{label} cannot be decompressed as {compression}: {error}") from error
+
+
+def _open(path: Path, compression: str | None) -> IO[bytes]:
+    if compression == "gzip":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if compression == "bz2":
+        return bz2.open(path, "rb")
+    if compression == "xz":
+        return lzma.open(path, "rb")
+    if compression is None:
+        return path.open("rb")
+    stream: IO[bytes] = pa.input_stream(str(path), compression=compression)
+    return stream

@@ -1,0 +1,136 @@
+"""What a decoder must give: the columns wanted of a source, and how decoded columns become a chunk.
+
+Always holds: a record is either in the frame or in the rejects, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from connectors.sources.contract import RAW_BYTES, REJECTS, Chunk, Context, Position, frame_schema
+from schemas.columns import LINE, OP, POSITION, polars_type
+from schemas.errors import InvalidInput, Mistake
+from schemas.task.model import Column
+
+ORDERED_BY: Final = ("int64", "timestamp", "date")
+FILE_SHIFT: Final = 40  # a source's files follow one another: the file's rank stands above the record's place
+
+
+@dataclass
+class Refusals:
+    """Rows that are refused, each with the first column at fault."""
+
+    rows: dict[int, tuple[str | None, str]] = field(default_factory=dict)
+
+    def add(self, column: str | None, reason: str, rows: pl.Series) -> None:
+        for row in rows.to_list():
+            self.rows.setdefault(row, (column, reason))
+
+    def kept(self, height: int) -> pl.Series:
+        kept = pl.repeat(True, height, eager=True)
+        return kept.scatter(list(self.rows), False) if self.rows else kept
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One record that could not be read."""
+
+    line: int
+    column: str | None
+    reason: str
+    raw: bytes
+
+
+def raw_text(raw: bytes) -> str:
+    """A rejected record as text that any store can hold: cut after 64 KiB, which it then says."""
+    text = raw[:RAW_BYTES].decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
+    return text if len(raw) <= RAW_BYTES else f"{text}… ({len(raw)} bytes in all)"
+
+
+class Shape:
+    """The columns that a source's decoder looks for, and what becomes of them."""
+
+    def __init__(self, columns: dict[str, Column], context: Context) -> None:
+        self.columns = columns
+        self.changes = context.changes
+        self.schema = frame_schema(columns, context)
+        self.wanted = columns | self._told_changes(columns, context)
+        self._ours = dict(context.rename)
+        unknown = sorted(set(self._ours.values()) - set(self.wanted))
+        if unknown:
+            raise _mistake(context, "rename", f"{unknown[0]} is no column of the table", "name a declared column")
+
+    @staticmethod
+    def _told_changes(columns: dict[str, Column], context: Context) -> dict[str, Column]:
+        """Columns read for their meaning alone: which record is a deletion, which change came last."""
+        extra: dict[str, Column] = {}
+        changes = context.changes
+        if changes is None:
+            return extra
+        if changes.delete and changes.delete.column not in columns:
+            extra[changes.delete.column] = Column(type="string")
+        if changes.order_by:
+            ordering = columns.get(changes.order_by)
+            if ordering is None:
+                extra[changes.order_by] = Column(type="int64")
+            elif ordering.type not in ORDERED_BY:
+                wrong = f"{changes.order_by} is a {ordering.type}"
+                raise _mistake(context, "changes.order_by", wrong, f"order by a column of {', '.join(ORDERED_BY)}")
+        return extra
+
+    def name(self, theirs: str) -> str:
+        """Our name of a source's column."""
+        return self._ours.get(theirs, theirs)
+
+    def empty(self, height: int, name: str) -> pl.Series:
+        column = self.wanted[name]
+        return pl.Series(name, [None], dtype=polars_type(column.type, column.scale)).new_from_index(0, height)
+
+    def finish(
+        self,
+        typed: pl.DataFrame,
+        lines: pl.Series,
+        places: pl.Series,
+        refusals: Refusals,
+        op: pl.Series | None = None,
+    ) -> pl.DataFrame:
+        """The frame of a chunk, and into the refusals what has no place in the order of changes.
+
+        `places` orders changes where no column does; `op` is 1 where the source itself says deletion.
+        """
+        frame = typed.with_columns(lines.cast(pl.Int64).alias(LINE))
+        if self.changes is not None:
+            order = places if self.changes.order_by is None else self._order(frame[self.changes.order_by], refusals)
+            deleted = pl.repeat(0, frame.height, dtype=pl.Int8, eager=True) if op is None else op
+            if self.changes.delete is not None:
+                equals = self.changes.delete.equals
+                told = frame[self.changes.delete.column].cast(pl.String)
+                matches = told.is_in([equals] if isinstance(equals, str) else equals).fill_null(False)
+                deleted = (matches | (deleted == 1)).cast(pl.Int8)
+            frame = frame.with_columns(order.cast(pl.Int64).alias(POSITION), deleted.cast(pl.Int8).alias(OP))
+        if refusals.rows:
+            frame = frame.filter(refusals.kept(frame.height))
+        return frame.select(list(self.schema))
+
+    def _order(self, values: pl.Series, refusals: Refusals) -> pl.Series:
+        if values.null_count():
+            refusals.add(
+                values.name,
+                "is empty, but the source's changes are ordered by it",
+                values.is_null().arg_true(),
+            )
+        return values.to_physical().cast(pl.Int64)
+
+    def chunk(self, frame: pl.DataFrame | None, rejects: list[Reject], position: Position, at_end: bool) -> Chunk:
+        frame = pl.DataFrame(schema=self.schema) if frame is None else frame
+        ordered = sorted(rejects, key=lambda reject: reject.line)
+        rows = [(r.line, r.column, r.reason, raw_text(r.raw)) for r in ordered]
+        refused = pl.DataFrame(rows, schema=REJECTS, orient="row")
+        return Chunk(frame, refused, frame.height + len(rows), position, at_end)
+
+
+def _mistake(context: Context, path: str, wrong: str, right: str) -> InvalidInput:
+    return InvalidInput([Mistake("task", 0, f"sources.{context.source}.{path}", wrong, right)])
