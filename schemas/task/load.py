@@ -52,9 +52,14 @@ def _read(path: Path, components: Components) -> tuple[str, Task | None, list[Mi
     text, unreadable = read_text(raw)
     if unreadable is not None:
         return "", None, _mistakes(path, Document(), [unreadable])
+    return text, *lint_text(path, text, components)
+
+
+def lint_text(path: Path, text: str, components: Components) -> tuple[Task | None, list[Mistake]]:
+    """The task that a text describes, with every mistake; `path` is how the mistakes call it."""
     document = parse(text)
     task, findings = judge(document.data, components, unread=bool(document.findings))
-    return text, task, _mistakes(path, document, [*document.findings, *findings])
+    return task, _mistakes(path, document, [*document.findings, *findings])
 
 
 def judge(data: Any, components: Components, unread: bool = False) -> tuple[Task | None, list[Finding]]:

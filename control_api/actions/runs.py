@@ -1,0 +1,141 @@
+"""What can be done with runs. A transport calls these with the actor that it has made sure of."""
+
+from __future__ import annotations
+
+import base64
+import secrets as randomness
+from collections.abc import Callable, Collection, Iterator, Mapping
+from importlib.metadata import version as installed
+from typing import Any, Final
+
+from control_api.actions import transitions
+from control_api.actions.context import Context, wrong
+from control_api.settle import settle
+from control_api.store import audit, control, idempotency, runs, tasks
+from control_api.store.db import Connection
+from control_api.store.keys import create_key, put_secrets
+from control_api.store.runs import Run
+from control_api.store.tasks import TaskVersion
+from schemas.errors import Conflict
+from schemas.placement import fingerprint
+
+_PREFIX: Final = 47  # of a task's name: the review store's schema is outbox_RUN, and a name has 63 bytes
+
+
+def start_run(
+    ctx: Context,
+    actor: str,
+    task: str,
+    version: int | None = None,
+    secrets: Mapping[str, str] | None = None,
+    key: str | None = None,
+) -> Run:
+    """Starts the named version of a task, or the newest that is released.
+
+    `secrets` are values for what the task names as `{env: X}`; what stays open, a service finds in its own
+    environment. A second start under the same idempotency `key` gives the run of the first.
+    """
+    secrets = dict(secrets or {})
+    asked = idempotency.digest({"task": task, "version": version, "secrets": sorted(secrets)})
+    with ctx.connections() as conn:
+        if key is not None and (before := idempotency.recall(conn, actor, key, asked)) is not None:
+            return runs.get_run(conn, before["run"])
+        tasks.lock_task(conn, task)
+        chosen = _startable(conn, task, version)
+        _check_secrets(chosen, secrets)
+        run = _insert(ctx, conn, actor, chosen, secrets)
+        if key is not None:
+            idempotency.keep(conn, actor, key, asked, {"run": run})
+        control.enqueue(conn, run, "start")
+        detail = {"task": task, "version": chosen.version, "secrets": sorted(secrets)}
+        audit.record(conn, actor, "run.started", run, detail)
+        return runs.get_run(conn, run)
+
+
+def pause_run(ctx: Context, actor: str, run: str, reason: str | None = None) -> Run:
+    return _change(ctx, run, lambda conn: transitions.pause(conn, actor, run, reason))
+
+
+def resume_run(ctx: Context, actor: str, run: str, reason: str | None = None) -> Run:
+    def change(conn: Connection) -> None:
+        if transitions.resume(conn, actor, run, reason):
+            settle(conn, run)  # its last batch may have been stored while it was paused
+
+    return _change(ctx, run, change)
+
+
+def stop_run(ctx: Context, actor: str, run: str, reason: str | None = None, drop_prepared: bool = False) -> Run:
+    return _change(ctx, run, lambda conn: transitions.stop(conn, actor, run, reason, drop_prepared))
+
+
+def get_run(ctx: Context, run: str) -> Run:
+    with ctx.connections() as conn:
+        return runs.get_run(conn, run)
+
+
+def list_runs(
+    ctx: Context,
+    task: str | None = None,
+    states: Collection[str] | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> list[Run]:
+    with ctx.connections() as conn:
+        return runs.list_runs(conn, task, states, limit, cursor)
+
+
+def environment_of(spec: Any) -> set[str]:
+    """The names X that a spec uses as `{env: X}`."""
+    return set(_environment(spec))
+
+
+def _environment(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if set(value) == {"env"} and isinstance(value["env"], str):
+            yield value["env"]
+        for part in value.values():
+            yield from _environment(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _environment(part)
+
+
+def _startable(conn: Connection, task: str, version: int | None) -> TaskVersion:
+    chosen = tasks.newest_released(conn, task) if version is None else tasks.get_task(conn, task, version)
+    if chosen is None:
+        newest = tasks.get_task(conn, task)
+        raise Conflict(f"no version of task {task!r} is released; release version {newest.version} first")
+    if not chosen.released:
+        raise Conflict(f"version {chosen.version} of task {task!r} is not released; release it first")
+    if chosen.spec.mode == "continuous":
+        for run in runs.list_runs(conn, task, ("running", "paused"), limit=1):
+            raise Conflict(f"continuous task {task!r} runs already, as {run.run}; stop that run first")
+    return chosen
+
+
+def _check_secrets(task: TaskVersion, secrets: dict[str, str]) -> None:
+    unknown = sorted(set(secrets) - environment_of(tasks.dump(task.spec)))
+    if unknown:
+        names = ", ".join(unknown)
+        raise wrong("secrets", f"the task does not use {names}", "send only what it names as {env: NAME}")
+
+
+def _insert(ctx: Context, conn: Connection, actor: str, task: TaskVersion, secrets: dict[str, str]) -> str:
+    suffix = base64.b32encode(randomness.token_bytes(5)).decode().lower()
+    run = f"{task.name[:_PREFIX]}-{suffix}"
+    conn.execute(
+        "INSERT INTO metal.runs (run, task, version, mode, state, code_version, fingerprint, created_by)"
+        " VALUES (%s, %s, %s, %s, 'running', %s, %s, %s)",
+        (run, task.name, task.version, task.spec.mode, installed("metal-etl"), fingerprint(), actor),
+    )
+    create_key(conn, ctx.master, run)
+    if secrets:
+        put_secrets(conn, ctx.master, run, secrets)
+    ctx.create_tables(conn, run, task.spec)
+    return run
+
+
+def _change(ctx: Context, run: str, change: Callable[[Connection], object]) -> Run:
+    with ctx.connections() as conn:
+        change(conn)
+        return runs.get_run(conn, run)
