@@ -1,0 +1,97 @@
+"""Rows that PostgreSQL refuses, found and set aside as dead letters: one bad value never takes other rows with it.
+
+The engine rejects such values earlier (a text with U+0000, say), so this is the last net. Reasons name the column and
+the kind of error, never the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+import polars as pl
+import psycopg
+from psycopg import errors
+
+from control_api.store.keys import get_key
+from schemas.columns import IDENTITY
+from schemas.headers import Header
+from schemas.sealing import seal
+
+Connection = psycopg.Connection[Any]
+Refused = tuple[pl.DataFrame, str, str | None]  # rows, reason, column
+
+STAGE = "review"
+_COLUMN = re.compile(r", column (\w+)")
+
+
+def isolate(conn: Connection, frame: pl.DataFrame, store: Callable[[pl.DataFrame], None]) -> list[Refused]:
+    """Stores every row that can be stored and returns the others."""
+    if not frame.height:
+        return []
+    try:
+        with conn.transaction():
+            store(frame)
+        return []
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        refusal = error
+    poisoned = _with_nul(frame)
+    if poisoned.any():
+        reason = "the text holds U+0000, which PostgreSQL cannot store"
+        rest = isolate(conn, frame.filter(~poisoned), store)
+        return [(frame.filter(poisoned), reason, None), *rest]
+    if frame.height == 1:
+        return [(frame, *_reason(refusal))]
+    half = frame.height // 2
+    return [*isolate(conn, frame[:half], store), *isolate(conn, frame[half:], store)]
+
+
+def _with_nul(frame: pl.DataFrame) -> pl.Series:
+    texts = [
+        pl.col(name).str.contains("\0", literal=True).fill_null(False)
+        for name, dtype in frame.schema.items()
+        if dtype == pl.String
+    ]
+    found = pl.any_horizontal(*texts) if texts else pl.lit(False)
+    return frame.select(found.alias("nul")).to_series() if texts else pl.repeat(False, frame.height, eager=True)
+
+
+def _reason(error: psycopg.Error) -> tuple[str, str | None]:
+    context = error.diag.context or ""
+    found = _COLUMN.search(context.split("\n")[0])
+    column = error.diag.column_name or (found.group(1) if found else None)
+    if isinstance(error, errors.UniqueViolation):
+        return "another record of the table has the same identity", None
+    return f"the review store cannot hold the value ({type(error).__name__}, {error.sqlstate})", column
+
+
+def write_letters(conn: Connection, master: bytes, header: Header, refused: list[Refused]) -> int:
+    """Makes dead letters of refused rows and counts them, in the transaction of the rows that were stored."""
+    key = get_key(conn, master, header.run)
+    letters: list[tuple[object, ...]] = []
+    for frame, reason, column in refused:
+        for row in frame.to_dicts():
+            about = f"{header.run}/{header.table}/{header.producer}/{header.sequence}/{row[IDENTITY]}"
+            name = blake2b(about.encode(), digest_size=16).hexdigest()
+            sealed = seal(key, orjson.dumps(row, default=str), name)
+            position = orjson.dumps({"source": None, "split": header.producer, "line": row[IDENTITY]}).decode()
+            letters.append((name, header.run, header.table, STAGE, "stored", column, reason, position, sealed))
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO metal.dead_letters (id, run, tab, stage, rule, col, reason, position, sealed) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            letters,
+        )
+    conn.execute(_COUNT, {"run": header.run, "producer": STAGE, "table": header.table, "n": len(letters)})
+    return len(letters)
+
+
+_COUNT = """
+INSERT INTO metal.counts AS c (run, producer, tab, counts)
+VALUES (%(run)s, %(producer)s, %(table)s, jsonb_build_object('rejected', %(n)s::bigint))
+ON CONFLICT (run, producer, tab) DO UPDATE SET counts =
+    jsonb_build_object('rejected', (c.counts->>'rejected')::bigint + (EXCLUDED.counts->>'rejected')::bigint)
+"""

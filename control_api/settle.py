@@ -1,0 +1,136 @@
+"""What becomes of a run when nothing more is to come: prepared, failed because its counts don't add up, or ended.
+
+Called, with the run locked, by whatever may have been the last thing a run waited for: a producer's last batch, a
+dead letter's arrival, a replay or a discard. Calling it once too often changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from control_api.actions.transitions import end_run, fail_run, mark_prepared
+from control_api.store.db import Connection
+from control_api.store.outbox import count, plans_of
+from schemas.run import REPLAY_LANE
+from schemas.task.model import Rejects
+
+Outcome = Literal["open", "waiting", "prepared", "ended", "failed"]
+
+
+@dataclass
+class Totals:
+    """What the producers of a run say of one table, added up."""
+
+    read: int = 0
+    merged: int = 0
+    rejected: int = 0
+    prepared: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def add(self, counts: dict[str, Any]) -> None:
+        self.read += counts.get("read", 0)
+        self.merged += counts.get("merged", 0)
+        self.rejected += counts.get("rejected", 0)
+        self.prepared += counts.get("prepared", 0)
+        for rule, n in counts.get("dropped", {}).items():
+            self.dropped[rule] = self.dropped.get(rule, 0) + n
+
+
+def totals_of(conn: Connection, run: str) -> dict[str, Totals]:
+    totals: dict[str, Totals] = {}
+    for table, counts in conn.execute("SELECT tab, counts FROM metal.counts WHERE run = %s", (run,)):
+        totals.setdefault(table, Totals()).add(counts)
+    return totals
+
+
+def settle(conn: Connection, run: str) -> Outcome:
+    """Moves a run on as far as it goes, in the caller's transaction. `waiting`: only dead letters are still to come."""
+    found = conn.execute(
+        "SELECT r.state, t.spec FROM metal.runs r JOIN metal.tasks t ON t.name = r.task AND t.version = r.version "
+        "WHERE r.run = %s AND r.ended_at IS NULL FOR NO KEY UPDATE OF r",
+        (run,),
+    ).fetchone()
+    if found is None or found[0] not in ("running", "prepared") or not _all_final(conn, run):
+        return "open"
+    state, spec = found
+    totals = totals_of(conn, run)
+    rejected = sum(t.rejected for t in totals.values())
+    letters, still_open = _letters(conn, run)
+    if letters < rejected:
+        return "waiting"
+    if state == "running":
+        reason = _imbalance(conn, run, spec, totals, letters) or over_limit(
+            spec, rejected, sum(t.read for t in totals.values())
+        )
+        if reason:
+            fail_run(conn, run, reason)
+            return "failed"
+        mark_prepared(conn, run)
+    if still_open or not _replays_through(conn, run):
+        return "prepared"
+    end_run(conn, run)
+    return "ended"
+
+
+def fail_open_run(conn: Connection, run: str, reason: str) -> bool:
+    """Fails a run unless it is over, or gone, already; says whether it did."""
+    there = conn.execute("SELECT 1 FROM metal.runs WHERE run = %s FOR NO KEY UPDATE", (run,)).fetchone()
+    return there is not None and fail_run(conn, run, reason)
+
+
+def over_limit(spec: dict[str, Any], rejected: int, read: int) -> str | None:
+    """Why a run with so many rejects halts; None if it does not."""
+    limit = Rejects.model_validate(spec.get("rejects") or {})
+    if rejected <= limit.count or rejected <= limit.share * read:
+        return None
+    return (
+        f"{rejected} of {read} records were rejected; the task halts beyond {limit.count} records "
+        f"and {limit.share:.2%} of what was read. See: metal deadletter list"
+    )
+
+
+def _all_final(conn: Connection, run: str) -> bool:
+    row = conn.execute("SELECT bool_and(final) FROM metal.watermarks WHERE run = %s", (run,)).fetchone()
+    return bool(row and row[0])
+
+
+def _letters(conn: Connection, run: str) -> tuple[int, int]:
+    row = conn.execute(
+        "SELECT count(*), count(*) FILTER (WHERE state = 'open') FROM metal.dead_letters WHERE run = %s", (run,)
+    ).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def _replays_through(conn: Connection, run: str) -> bool:
+    """Whether what was sent again has come out: its lane is done, and every producer has closed its epoch."""
+    row = conn.execute(
+        "SELECT bool_and(l.done) AND coalesce(max((l.checkpoint->>'epoch')::bigint), -1) "
+        "    <= (SELECT min(closed) FROM metal.watermarks WHERE run = %(run)s) "
+        "FROM metal.lanes l WHERE l.run = %(run)s AND l.lane = %(lane)s",
+        {"run": run, "lane": REPLAY_LANE},
+    ).fetchone()
+    return row is None or row[0] is None or bool(row[0])
+
+
+def _imbalance(conn: Connection, run: str, spec: dict[str, Any], totals: dict[str, Totals], letters: int) -> str | None:
+    """Invariant 1: read = prepared + merged away + rejected + dropped, with prepared and rejected counted here."""
+    wrong = []
+    rejected = sum(t.rejected for t in totals.values())
+    if letters != rejected:
+        wrong.append(f"{rejected} records were rejected and {letters} dead letters are there")
+    for table in plans_of(conn, run):
+        if table not in totals:
+            continue
+        found, stored = totals[table], count(conn, run, table)
+        if any(step.get("aggregate") for step in spec["tables"][table].get("transform", [])):
+            if stored != found.prepared:
+                wrong.append(f"{table}: {found.prepared} rows were prepared and {stored} are stored")
+            continue
+        dropped = sum(found.dropped.values())
+        if found.read != stored + found.merged + found.rejected + dropped:
+            wrong.append(
+                f"{table}: {found.read} read, but {stored} stored, {found.merged} merged away, "
+                f"{found.rejected} rejected and {dropped} dropped"
+            )
+    return f"the counts of the run do not add up: {'; '.join(wrong)}" if wrong else None
