@@ -38,10 +38,11 @@ class ConfigError(MetalError):
 
 
 class MisfitError(ValueError):
-    """Raised by a component about its own config: what is wrong and what would be right."""
+    """Raised by a component about its own config: what is wrong, what would be right, and where below it."""
 
-    def __init__(self, wrong: str, right: str) -> None:
+    def __init__(self, wrong: str, right: str, at: Path = ()) -> None:
         super().__init__(f"{wrong}; {right}")
+        self.at = at
         self.wrong = wrong
         self.right = right
 
@@ -54,7 +55,7 @@ def explain(error: ValidationError, config: type[BaseModel], raw: Any, path: Pat
         steps, value = _walk(detail["loc"], raw)
         cause = detail.get("ctx", {}).get("error")
         if isinstance(cause, MisfitError):
-            wrong, right = cause.wrong, cause.right
+            steps, wrong, right = (*steps, *cause.at), cause.wrong, cause.right
         elif detail["type"] == "extra_forbidden":
             wrong, right = "is not known here", f"known are {fields}" if len(steps) == 1 else "leave it out"
         elif detail["type"] == "missing":

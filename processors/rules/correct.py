@@ -95,12 +95,8 @@ class Correct:
         if config.otherwise == "keep":
             return Effect(value=pl.coalesce(mapped, value))
         known = value.is_in(old.implode())
-        told = settle(
-            mapped, ~known, config.otherwise, column, "is not among the values that can be corrected"
-        )
-        return Effect(
-            told.value if told.value is not None else mapped, None, told.fails, told.verdict, told.reason
-        )
+        told = settle(mapped, ~known, config.otherwise, column, "is not among the values that can be corrected")
+        return Effect(told.value if told.value is not None else mapped, None, told.fails, told.verdict, told.reason)
 
 
 def _key(key: Any) -> str:

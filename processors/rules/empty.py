@@ -48,9 +48,7 @@ class Empty:
             (None, "", " \t", "Oslo"),
             ("unknown", "unknown", "unknown", "Oslo"),
         ),
-        Example(
-            "a record without a number is dropped", {"type": "int64", "empty": "drop"}, (None, 0), (0,), 1
-        ),
+        Example("a record without a number is dropped", {"type": "int64", "empty": "drop"}, (None, 0), (0,), 1),
         Example("empty values pass", {"type": "string", "empty": "ignore"}, (None, ""), (None, "")),
     )
 
@@ -61,8 +59,6 @@ class Empty:
         if config.root == "drop":
             return Effect(fails=empty)
         if pl.select(is_empty(literal(config.root.replace, column), column.type)).item():
-            raise MisfitError(
-                "replaces what is empty by what is empty", "give a value, or write empty: ignore"
-            )
+            raise MisfitError("replaces what is empty by what is empty", "give a value, or write empty: ignore")
         new = pl.when(empty).then(literal(config.root.replace, column)).otherwise(value)
         return Effect(value=new, changed=empty)

@@ -58,10 +58,6 @@ class Length:
         short = pl.lit(False) if config.min is None else size < config.min
         long = pl.lit(False) if config.max is None else size > config.max
         if config.otherwise == "cut":
-            cut = (
-                value.str.head(config.max or 0)
-                if column.type == "string"
-                else value.bin.head(config.max or 0)
-            )
+            cut = value.str.head(config.max or 0) if column.type == "string" else value.bin.head(config.max or 0)
             return Effect(value=cut, changed=long)
         return settle(value, short | long, config.otherwise, column, "is too short or too long")

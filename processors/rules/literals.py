@@ -70,9 +70,7 @@ def _decimal(value: Any, scale: int) -> Decimal:
         raise MisfitError("is not finite", "give a finite number or leave the key out")
     number = number.normalize()
     if -int(number.as_tuple().exponent) > scale:
-        raise MisfitError(
-            f"has more than {scale} decimal places", "give the column a larger scale or round the number"
-        )
+        raise MisfitError(f"has more than {scale} decimal places", "give the column a larger scale or round the number")
     if number.adjusted() >= DECIMAL_PRECISION - scale:
         raise MisfitError(
             "is too large",

@@ -50,9 +50,7 @@ class Date(Strict):
     @model_validator(mode="after")
     def _complete(self) -> Date:
         for text in self.from_:
-            if not (
-                "%F" in text or "%D" in text or all(any(p in text for p in part) for part in _DATE_PARTS)
-            ):
+            if not ("%F" in text or "%D" in text or all(any(p in text for p in part) for part in _DATE_PARTS)):
                 raise MisfitError("has a format without day, month or year", "write formats as %d.%m.%Y")
         return self
 
@@ -98,9 +96,7 @@ _PLAIN: dict[Plain, Callable[[pl.Expr], pl.Expr]] = {
     "collapse": lambda value: value.str.replace_all(r"\s+", " "),
     "nfc": lambda value: value.str.normalize("NFC"),
     "nfkc": lambda value: value.str.normalize("NFKC"),
-    "strip_accents": lambda value: (
-        value.str.normalize("NFD").str.replace_all(r"\p{Mn}", "").str.normalize("NFC")
-    ),
+    "strip_accents": lambda value: value.str.normalize("NFD").str.replace_all(r"\p{Mn}", "").str.normalize("NFC"),
     "digits_only": lambda value: value.str.replace_all(r"[^0-9]", ""),
     "email": email,
 }

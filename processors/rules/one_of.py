@@ -23,9 +23,7 @@ class OneOf:
 
     name: ClassVar[str] = "one_of"
     phase: ClassVar[Phase] = Phase.CHECK
-    types: ClassVar[frozenset[ColumnType]] = frozenset(
-        {"string", "int64", "decimal", "bool", "date", "timestamp"}
-    )
+    types: ClassVar[frozenset[ColumnType]] = frozenset({"string", "int64", "decimal", "bool", "date", "timestamp"})
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "known states only",
@@ -43,8 +41,6 @@ class OneOf:
     )
 
     def apply(self, value: pl.Expr, config: OneOf.Config, column: Column) -> Effect:
-        allowed = pl.Series(
-            [typed(one, column) for one in config.values], dtype=polars_type(column.type, column.scale)
-        )
+        allowed = pl.Series([typed(one, column) for one in config.values], dtype=polars_type(column.type, column.scale))
         known = value.is_in(allowed.implode())
         return settle(value, ~known, config.otherwise, column, "is none of the allowed values")

@@ -69,9 +69,7 @@ def plan_of(country: str) -> Plan:
 
 def international(value: pl.Expr, plan: Plan) -> pl.Expr:
     """The number as +<code><number>; null where the text is no number of 7 to 15 digits."""
-    bare = value.str.replace(r"(?i)^\s*tel[.:]*", "").str.replace_all(
-        r"(\(0\)|[\s\-./()\u{2010}-\u{2015}])", ""
-    )
+    bare = value.str.replace(r"(?i)^\s*tel[.:]*", "").str.replace_all(r"(\(0\)|[\s\-./()\u{2010}-\u{2015}])", "")
     trunk = "" if plan.trunk == "" else f"(?:{plan.trunk})?"
     number = (
         pl.when(bare.str.starts_with("+"))

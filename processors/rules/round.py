@@ -23,9 +23,7 @@ class Round:
     phase: ClassVar[Phase] = Phase.CLEAN
     types: ClassVar[frozenset[ColumnType]] = frozenset({"float64", "decimal"})
     examples: ClassVar[tuple[Example, ...]] = (
-        Example(
-            "cents", {"type": "float64", "round": 2}, (1.005, 2.5, -0.125, None), (1.0, 2.5, -0.13, None)
-        ),
+        Example("cents", {"type": "float64", "round": 2}, (1.005, 2.5, -0.125, None), (1.0, 2.5, -0.13, None)),
     )
 
     def apply(self, value: pl.Expr, config: Round.Config, column: Column) -> Effect:

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import Any
 
 import polars as pl
 from pydantic import ValidationError
 
 from processors.outcome import Outcome, mark_rejected, rejected_none
-from processors.rules.protocol import Effect, Rule, Verdict
+from processors.rules.protocol import Effect, Read, Rule, Verdict
 from processors.wrong_config import ConfigError, MisfitError, Wrong, explain
 from schemas.columns import CHANGED, OP
 from schemas.task.model import Column
@@ -118,6 +119,15 @@ def compile_rules(columns: Mapping[str, Column], rules: Mapping[str, type[Rule]]
     return _assemble(effects)
 
 
+def embed_files(column: Column, rules: Mapping[str, type[Rule]], read: Read) -> dict[str, Any]:
+    """The rules of a column with the files they name read into them: what a released task keeps."""
+    found = {}
+    for key, raw in column.rules.items():
+        embed = getattr(rules.get(key), "embed", None)
+        found[key] = raw if embed is None else embed(raw, read)
+    return found
+
+
 def _column_effects(
     name: str, column: Column, rules: Mapping[str, type[Rule]]
 ) -> tuple[list[tuple[str, Effect]], list[Wrong]]:
@@ -138,7 +148,7 @@ def _column_effects(
             except ValidationError as error:
                 mistakes += explain(error, rule.Config, raw, path)
             except MisfitError as misfit:
-                mistakes.append(Wrong(path, misfit.wrong, misfit.right))
+                mistakes.append(Wrong((*path, *misfit.at), misfit.wrong, misfit.right))
     told.sort(key=lambda one: one[0])  # stable: as written within a phase
     return [(key, effect) for _, key, effect in told], mistakes
 
@@ -170,9 +180,6 @@ def _assemble(effects: list[tuple[str, list[tuple[str, Effect]]]]) -> CompiledRu
 
 def _flags(count: int) -> pl.Expr:
     """One bit for each change; from the 64th on they share the last bit."""
-    bits = [
-        pl.when(pl.col(f"~changed{i}")).then(pl.lit(1 << min(i, BITS - 1), dtype=pl.UInt64))
-        for i in range(count)
-    ]
+    bits = [pl.when(pl.col(f"~changed{i}")).then(pl.lit(1 << min(i, BITS - 1), dtype=pl.UInt64)) for i in range(count)]
     zero = pl.lit(0, dtype=pl.UInt64)
     return reduce(or_, (bit.otherwise(zero) for bit in bits), zero)

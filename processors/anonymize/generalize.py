@@ -1,0 +1,102 @@
+"""`generalize`: replaces a value by a group it belongs to (R-A1).
+
+Groups lie on declared grids and hierarchies, never on the values found in the data, so a bound tells nothing. A number
+or a date becomes the lower bound of its group and keeps the column's type; text, an address or a value of a
+hierarchy becomes the group's name. What belongs to no group becomes null.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from processors.anonymize.grid import Grid
+from processors.anonymize.hierarchy import embed_hierarchies
+from processors.anonymize.protocol import Batch, Columns, Example, Read, Treatment, column_of
+from processors.wrong_config import MisfitError
+from schemas.columns import COLUMN_TYPES, ColumnType, polars_type
+from schemas.task.model import Strict
+
+
+class Generalize:
+    """`columns` says how each column becomes coarser; `quasi_identifiers` and `k` ask for groups of k records."""
+
+    class Config(Strict):
+        columns: dict[str, Grid] | None = Field(default=None, min_length=1)
+        quasi_identifiers: list[str] | None = Field(default=None, min_length=1)
+        k: int | None = Field(default=None, ge=2)
+        suppression_limit: float = Field(default=0.0, ge=0, le=1)
+
+        @model_validator(mode="after")
+        def _one_form(self) -> Generalize.Config:
+            if (self.columns is None) == (self.quasi_identifiers is None):
+                raise MisfitError("says neither or both of columns and quasi_identifiers", "give one of them")
+            if self.quasi_identifiers is not None and self.k is None:
+                raise MisfitError("has no k", "say how many records a group has at least")
+            if self.columns is not None and self.model_fields_set & {"k", "suppression_limit"}:
+                raise MisfitError("asks for groups of single columns", "give quasi_identifiers instead of columns")
+            return self
+
+    name: ClassVar[str] = "generalize"
+    types: ClassVar[frozenset[ColumnType]] = frozenset(COLUMN_TYPES)  # type: ignore[arg-type]  # mypy loses the literals
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            "ages become decades",
+            {"age": {"type": "int64"}},
+            {"columns": {"age": {"step": 10}}},
+            {"age": (36, 40, -1, None)},
+            {"age": (30, 40, -10, None)},
+        ),
+        Example(
+            "postal codes by region, addresses by network",
+            {"zip": {"type": "string"}, "ip": {"type": "string"}},
+            {"columns": {"zip": {"keep_first": 2}, "ip": {"prefix": 24}}},
+            {"zip": ("10115", "9", None), "ip": ("192.0.2.77", "none", None)},
+            {"zip": ("10*", "*", None), "ip": ("192.0.2.0/24", None, None)},
+        ),
+        Example(
+            "cities by a hierarchy",
+            {"city": {"type": "string"}},
+            {"columns": {"city": {"rows": [["Oslo", "Norway", "Europe"], ["Rome", "Italy", "Europe"]], "level": 1}}},
+            {"city": ("Rome", "Atlantis", None)},
+            {"city": ("Italy", None, None)},
+        ),
+    )
+
+    @staticmethod
+    def embed(raw: Any, read: Read) -> Any:
+        """The config with the files of its hierarchies read into `rows`."""
+        return embed_hierarchies(raw, read)
+
+    def plan(self, config: Generalize.Config, columns: Columns) -> Treatment:
+        if config.columns is None:
+            return self._closed(config, columns)
+        outputs: dict[str, ColumnType] = {}
+        groups: list[pl.Expr] = []
+        for name, grid in config.columns.items():
+            column = column_of(columns, name, grid.types, "columns", name)
+            outputs[name] = grid.output(column.type)
+            groups.append(grid.group(pl.col(name), column).alias(name))
+
+        def treat(_: Batch) -> list[pl.Expr | pl.Series]:
+            return [*groups]
+
+        return Treatment(outputs, treat)
+
+    def _closed(self, config: Generalize.Config, columns: Columns) -> Treatment:
+        """Groups of k are not formed by this version, so the quasi-identifiers don't leave at all."""
+        names = config.quasi_identifiers or []
+        found = {name: column_of(columns, name, self.types, "quasi_identifiers", i) for i, name in enumerate(names)}
+        note = (
+            f"groups of k = {config.k} are not formed by this version: "
+            f"the quasi-identifiers {', '.join(names)} are suppressed instead"
+        )
+
+        def treat(_: Batch) -> list[pl.Expr | pl.Series]:
+            return [
+                pl.lit(None, dtype=polars_type(column.type, column.scale)).alias(name) for name, column in found.items()
+            ]
+
+        return Treatment({name: column.type for name, column in found.items()}, treat, (note,))

@@ -1,0 +1,146 @@
+"""How one column becomes coarser: steps, calendar units, levels of a hierarchy, first characters, networks."""
+
+from __future__ import annotations
+
+import ipaddress
+from decimal import Decimal, InvalidOperation
+from typing import Literal, get_args
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from processors.anonymize.hierarchy import level_of
+from processors.wrong_config import MisfitError
+from schemas.columns import ColumnType, polars_type
+from schemas.task.model import Column, Strict
+
+INT64_MIN = -(2**63)
+Unit = Literal["minute", "hour", "day", "week", "month", "quarter", "year", "decade"]
+_EVERY: dict[str, str] = {
+    "minute": "1m", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y",
+}  # fmt: skip
+_FORMS: dict[str, frozenset[ColumnType]] = {
+    "step": frozenset({"int64", "float64", "decimal"}),
+    "unit": frozenset({"date", "timestamp"}),
+    "hierarchy": frozenset({"string", "int64", "date", "bool"}),
+    "rows": frozenset({"string", "int64", "date", "bool"}),
+    "keep_first": frozenset({"string"}),
+    "prefix": frozenset({"string"}),
+}
+
+
+class Grid(Strict):
+    """Exactly one of `step`, `unit`, `hierarchy` (with `level`), `keep_first` and `prefix`."""
+
+    step: int | float | str | None = None  # groups of numbers begin at multiples of it
+    unit: Unit | None = None  # the calendar unit that a date is cut to
+    hierarchy: str | None = None  # CSV in ARX's format; a released task holds it as `rows`
+    rows: list[list[str]] | None = None
+    level: int | None = Field(default=None, ge=1)  # how many columns up from the leaf
+    keep_first: int | None = Field(default=None, ge=1, le=64)  # characters that remain
+    prefix: int | None = Field(default=None, ge=0, le=32)  # bits of an IPv4 address
+    prefix6: int = Field(default=48, ge=0, le=128)  # bits of an IPv6 address
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Grid:
+        given = [form for form in _FORMS if getattr(self, form) is not None]
+        if len(given) != 1:
+            forms = ", ".join(form for form in _FORMS if form != "rows")
+            raise MisfitError("says in no way or in several how values are grouped", f"give one of {forms}")
+        if (self.level is not None) != (given[0] in ("hierarchy", "rows")):
+            raise MisfitError("needs hierarchy and level together", "give both, or neither")
+        if "prefix6" in self.model_fields_set and self.prefix is None:
+            raise MisfitError("has prefix6 without prefix", "give prefix, the bits of an IPv4 address")
+        return self
+
+    @property
+    def form(self) -> str:
+        return next(form for form in _FORMS if getattr(self, form) is not None)
+
+    @property
+    def types(self) -> frozenset[ColumnType]:
+        return _FORMS[self.form]
+
+    def output(self, kind: ColumnType) -> ColumnType:
+        """The type of the groups' names."""
+        return kind if self.form in ("step", "unit") else "string"
+
+    def group(self, value: pl.Expr, column: Column) -> pl.Expr:
+        """The group that the value belongs to."""
+        if self.step is not None:
+            return _stepped(value, self.step, column)
+        if self.unit is not None:
+            return _cut(value, self.unit, column)
+        if self.keep_first is not None:
+            return truncated(value, self.keep_first)
+        if self.prefix is not None:
+            return network(value, self.prefix, self.prefix6)
+        if self.rows is None or self.level is None:
+            raise MisfitError("names a hierarchy that was not read", "release the task, which reads it")
+        return level_of(value.cast(pl.String), self.rows, self.level)
+
+
+def _stepped(value: pl.Expr, step: int | float | str, column: Column) -> pl.Expr:
+    """The largest multiple of the step that is not above the value."""
+    size = _step(step, column)
+    if column.type == "int64":
+        above = value % int(size)
+        # the lowest group of all begins where int64 does
+        return pl.when(value >= INT64_MIN + above).then(value - above).otherwise(INT64_MIN)
+    if column.type == "decimal":
+        return value - value % pl.lit(size, dtype=polars_type("decimal", column.scale))
+    places = max(0, -int(size.normalize().as_tuple().exponent))
+    return ((value / float(size)).floor() * float(size)).round(places)
+
+
+def _step(step: int | float | str, column: Column) -> Decimal:
+    try:
+        size = Decimal(str(step))
+    except InvalidOperation:
+        raise MisfitError("is no number", "give a positive number", ("step",)) from None
+    places = {"int64": 0, "decimal": column.scale, "float64": 15}[column.type]
+    if not size.is_finite() or size <= 0 or size >= 2**62:
+        raise MisfitError("is no step", "give a positive number", ("step",))
+    if -int(size.normalize().as_tuple().exponent) > places:
+        raise MisfitError("is too fine for the column", f"give at most {places} decimal places", ("step",))
+    return size
+
+
+def _cut(value: pl.Expr, unit: Unit, column: Column) -> pl.Expr:
+    if unit in ("minute", "hour") and column.type == "date":
+        raise MisfitError("is finer than a date", f"give one of {', '.join(get_args(Unit)[2:])}", ("unit",))
+    if unit != "decade":
+        return value.dt.truncate(_EVERY[unit])
+    start = pl.date(value.dt.year() - value.dt.year() % 10, 1, 1)
+    return start.cast(polars_type("date")) if column.type == "date" else start.cast(polars_type("timestamp"))
+
+
+def truncated(value: pl.Expr, keep: int) -> pl.Expr:
+    """The first characters and a star; a value that has no more than these is a star alone."""
+    longer = value.str.len_chars() > keep
+    star = pl.when(value.is_not_null()).then(pl.lit("*"))
+    return pl.when(longer).then(pl.concat_str(value.str.head(keep), pl.lit("*"))).otherwise(star)
+
+
+def network(value: pl.Expr, bits4: int, bits6: int) -> pl.Expr:
+    """The network of an address, as 192.0.2.0/24; null for what is no address."""
+
+    def named(texts: pl.Series) -> pl.Series:
+        each = texts.unique().drop_nulls()
+        names = pl.Series([_network(text, bits4, bits6) for text in each], dtype=pl.String)
+        return texts.replace_strict(each, names, default=None, return_dtype=pl.String)
+
+    return value.map_batches(named, return_dtype=pl.String)
+
+
+def _network(text: str, bits4: int, bits6: int) -> str | None:
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None  # the group of what is no address is none
+    if isinstance(address, ipaddress.IPv6Address):
+        mapped = address.ipv4_mapped
+        if mapped is None:
+            return str(ipaddress.IPv6Network((int(address), bits6), strict=False))
+        address = mapped
+    return str(ipaddress.IPv4Network((int(address), bits4), strict=False))

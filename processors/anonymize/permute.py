@@ -1,0 +1,90 @@
+"""`permute`: deals the values of a column out anew among the records of a snapshot or a window (R-A4).
+
+Every order is equally likely, and which one it is depends on the run's key and the records' identities alone, not on
+how they are arranged in batches. Columns that are linked move together, the others each on their own. Too few
+records hide nothing: below the minimum of a window, and for a single record, the values are suppressed.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
+from processors.wrong_config import MisfitError
+from schemas.columns import COLUMN_TYPES, OP, ColumnType
+from schemas.task.model import Strict
+
+
+class Permute:
+    """`columns` are permuted; `linked` keeps them together; `minimum` is the least size of a window."""
+
+    class Config(Strict):
+        columns: list[str] = Field(min_length=1)
+        linked: bool = False
+        minimum: int = Field(default=50, ge=2)
+
+        @model_validator(mode="after")
+        def _links(self) -> Permute.Config:
+            if self.linked and len(self.columns) < 2:
+                raise MisfitError("links one column", "name the columns that stay together", ("linked",))
+            return self
+
+    name: ClassVar[str] = "permute"
+    types: ClassVar[frozenset[ColumnType]] = frozenset(COLUMN_TYPES)  # type: ignore[arg-type]  # mypy loses the literals
+    examples: ClassVar[tuple[Example, ...]] = (
+        Example(
+            "quantities without their orders",
+            {"quantity": {"type": "int64"}},
+            {"columns": ["quantity"]},
+            {"quantity": (1, 2, 3, None)},
+        ),
+        Example(
+            "city and postal code move together",
+            {"city": {"type": "string"}, "zip": {"type": "string"}},
+            {"columns": ["city", "zip"], "linked": True},
+            {"city": ("Oslo", "Rome"), "zip": ("0150", "00118")},
+        ),
+        Example(
+            "a single record has nobody to swap with",
+            {"quantity": {"type": "int64"}},
+            {"columns": ["quantity"]},
+            {"quantity": (7,)},
+            {"quantity": (None,)},
+        ),
+    )
+
+    def plan(self, config: Permute.Config, columns: Columns) -> Treatment:
+        outputs = {
+            name: column_of(columns, name, self.types, "columns", i).type for i, name in enumerate(config.columns)
+        }
+
+        def treat(batch: Batch) -> list[pl.Expr | pl.Series]:
+            least = config.minimum if batch.window else 2
+            labels = [config.columns[0] if config.linked else name for name in config.columns]
+            dealt = {label: _dealt(batch, label) for label in dict.fromkeys(labels)}
+            pairs = zip(config.columns, labels, strict=True)
+            return [_moved(batch.frame[name], *dealt[label], least) for name, label in pairs]
+
+        return Treatment(outputs, treat)
+
+
+def _dealt(batch: Batch, label: str) -> tuple[pl.Series, pl.Series]:
+    """Rows in the order of their identities, and for each the row whose value it gets; deletions stay out."""
+    high, low = batch.draw.bits("permute", label)
+    frame = pl.DataFrame({"id": batch.draw.identities, "high": high, "low": low}).with_row_index("row")
+    if OP in batch.frame.columns:
+        frame = frame.filter(batch.frame[OP] == 0)
+    return frame.sort("id")["row"], frame.sort("high", "low")["row"]
+
+
+def _moved(values: pl.Series, rows: pl.Series, origins: pl.Series, least: int) -> pl.Series:
+    if len(rows) < least:
+        return pl.Series(values.name, [None] * len(values), dtype=values.dtype)
+    dealt = pl.DataFrame({"row": rows, "new": values.gather(origins)})
+    if len(rows) < len(values):
+        everyone = pl.DataFrame({"row": pl.int_range(len(values), dtype=pl.UInt32, eager=True)})
+        return everyone.join(dealt, on="row", how="left", maintain_order="left")["new"].alias(values.name)
+    return dealt.sort("row")["new"].alias(values.name)

@@ -1,0 +1,78 @@
+"""What an anonymization method is: a config, a treatment of some columns, and examples that run as tests.
+
+A method sees values, declared types and keyed randomness; it never sees a key column's meaning, a topic or a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import polars as pl
+from pydantic import BaseModel
+
+from processors.anonymize.randomness import Draw
+from processors.wrong_config import MisfitError
+from schemas.columns import ColumnType
+from schemas.task.model import Column
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a treatment may look at. A window is a part of endless data; a snapshot is emitted whole."""
+
+    frame: pl.DataFrame
+    draw: Draw
+    window: bool
+
+
+Read = Callable[[str], str]
+Columns = Mapping[str, Column]
+Treat = Callable[[Batch], list[pl.Expr | pl.Series]]
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """A method with its config: which columns it writes and of what type, and how.
+
+    `unsupported` tells in words what the config asks for and this version does not do.
+    """
+
+    outputs: Mapping[str, ColumnType]
+    treat: Treat
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Example:
+    """`given` and `gives` are columns of values; where `gives` is None the values are random."""
+
+    says: str
+    columns: Mapping[str, Mapping[str, Any]]
+    options: Mapping[str, Any]
+    given: Mapping[str, tuple[Any, ...]]
+    gives: Mapping[str, tuple[Any, ...]] | None = None
+
+
+class Anonymization(Protocol):
+    """One file below `processors/anonymize`; its name is what `method:` says."""
+
+    name: ClassVar[str]
+    types: ClassVar[frozenset[ColumnType]]
+    Config: ClassVar[type[BaseModel]]
+    examples: ClassVar[tuple[Example, ...]]
+
+    def plan(self, config: Any, columns: Columns) -> Treatment:
+        """The treatment; raises `MisfitError` where the config does not fit the columns."""
+        ...
+
+
+def column_of(columns: Columns, name: str, types: frozenset[ColumnType], *at: str | int) -> Column:
+    """The declared column, of one of these types."""
+    if name not in columns:
+        raise MisfitError(f"{name} is no column of the table", f"columns are {', '.join(columns)}", at)
+    column = columns[name]
+    if column.type not in types:
+        raise MisfitError(f"{name} is of type {column.type}", f"fits {', '.join(sorted(types))}", at)
+    return column

@@ -1,0 +1,105 @@
+"""The anonymization methods of a table, compiled into one function from a frame to a frame.
+
+Always holds: the rows and their order stay; a column is written by one method at most; what comes out depends on the
+frame, the run's key and the records' identities alone. Methods are applied in the order suppress, permute, perturb,
+generalize, mask, tokenize, then others by name, whatever order they are written in; since no column has two methods,
+that order shows in nothing but the certificate. Knows methods only by what was found; knows no topic or release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from pydantic import ValidationError
+
+from processors.anonymize.protocol import Anonymization, Batch, Read, Treatment
+from processors.anonymize.randomness import Draw
+from processors.wrong_config import ConfigError, MisfitError, Wrong, explain
+from schemas.columns import IDENTITY, ColumnType
+from schemas.task.model import Column, Method
+
+ORDER = ("suppress", "permute", "perturb", "generalize", "anatomize", "mask", "tokenize")
+
+
+@dataclass(frozen=True)
+class CompiledMethods:
+    """`unsupported` tells what a config asks for and this version does not do; the run shows it as a warning."""
+
+    table: str
+    output_columns: dict[str, ColumnType]
+    treatments: tuple[Treatment, ...]
+    unsupported: tuple[str, ...]
+
+    def apply(self, frame: pl.DataFrame, key: bytes, window: bool) -> pl.DataFrame:
+        """The anonymized frame; `key` is the run's, and `frame` has the records' identities as `_id`."""
+        if not self.treatments:
+            return frame
+        batch = Batch(frame, Draw(key, self.table, frame[IDENTITY]), window)
+        return frame.with_columns(written for one in self.treatments for written in one.treat(batch))
+
+
+def compile_methods(
+    table: str,
+    columns: Mapping[str, Column],
+    methods: Sequence[Method],
+    found: Mapping[str, type[Anonymization]],
+) -> CompiledMethods:
+    """The methods of a table; raises `ConfigError` with every mistake, paths from the list of methods on."""
+    planned: list[tuple[int, str, Treatment]] = []
+    mistakes: list[Wrong] = []
+    for i, method in enumerate(methods):
+        treatment = _plan(i, method, columns, found, mistakes)
+        if treatment is not None:
+            planned.append((i, method.method, treatment))
+    mistakes += _written_twice(planned)
+    if mistakes:
+        raise ConfigError(mistakes)
+    planned.sort(key=lambda one: ORDER.index(one[1]) if one[1] in ORDER else len(ORDER))
+    treatments = tuple(treatment for _, _, treatment in planned)
+    outputs: dict[str, ColumnType] = {name: column.type for name, column in columns.items()}
+    for treatment in treatments:
+        outputs.update(treatment.outputs)
+    notes = tuple(f"{table}: {note}" for treatment in treatments for note in treatment.unsupported)
+    return CompiledMethods(table, outputs, treatments, notes)
+
+
+def embed_files(method: str, options: Any, found: Mapping[str, type[Anonymization]], read: Read) -> Any:
+    """The options with the files they name read into them: what a released task keeps."""
+    embed = getattr(found.get(method), "embed", None)
+    return options if embed is None else embed(options, read)
+
+
+def _plan(
+    i: int,
+    method: Method,
+    columns: Mapping[str, Column],
+    found: Mapping[str, type[Anonymization]],
+    mistakes: list[Wrong],
+) -> Treatment | None:
+    kind = found.get(method.method)
+    if kind is None:
+        right = f"methods are {', '.join(sorted(found))}"
+        mistakes.append(Wrong((i, "method"), f"{method.method} is no method", right))
+        return None
+    try:
+        return kind().plan(kind.Config.model_validate(method.options), columns)
+    except ValidationError as error:
+        mistakes += explain(error, kind.Config, method.options, (i,))
+    except MisfitError as misfit:
+        mistakes.append(Wrong((i, *misfit.at), misfit.wrong, misfit.right))
+    return None
+
+
+def _written_twice(planned: list[tuple[int, str, Treatment]]) -> list[Wrong]:
+    first: dict[str, str] = {}
+    mistakes = []
+    for i, name, treatment in planned:
+        for column in treatment.outputs:
+            if column in first:
+                wrong = f"{column} already has the method {first[column]}"
+                mistakes.append(Wrong((i, "columns"), wrong, "give every column one method"))
+            first.setdefault(column, name)
+    return mistakes
