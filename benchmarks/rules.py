@@ -9,12 +9,12 @@ import time
 from typing import Any
 
 import polars as pl
-from schemas.discovery import discover
 
 import processors.rules
 from processors.rules.protocol import Rule
 from processors.rules.runner import compile_rules
 from schemas.columns import polars_type
+from schemas.discovery import discover
 from schemas.task.model import Column
 
 ROWS = 65_536
@@ -58,11 +58,7 @@ def main() -> None:
         for _ in range(ROUNDS):
             rules.apply(frame)
         rates.append(ROUNDS * ROWS / (time.perf_counter() - start))
-    print(
-        json.dumps(
-            {"cores": os.cpu_count(), "rules_people_records_per_second": round(statistics.median(rates))}
-        )
-    )
+    print(json.dumps({"cores": os.cpu_count(), "rules_people_records_per_second": round(statistics.median(rates))}))
 
 
 if __name__ == "__main__":

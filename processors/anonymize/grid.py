@@ -86,7 +86,7 @@ def _stepped(value: pl.Expr, step: int | float | str, column: Column) -> pl.Expr
     if column.type == "int64":
         above = value % int(size)
         # the lowest group of all begins where int64 does
-        return pl.when(value >= INT64_MIN + above).then(value - above).otherwise(INT64_MIN)
+        return pl.when(value < INT64_MIN + above).then(INT64_MIN).otherwise(value - above)
     if column.type == "decimal":
         return value - value % pl.lit(size, dtype=polars_type("decimal", column.scale))
     places = max(0, -int(size.normalize().as_tuple().exponent))

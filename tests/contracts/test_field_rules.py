@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from schemas.discovery import discover
 
 import processors.rules
 from processors.rules.protocol import Example, Rule
 from processors.rules.runner import CompiledRules, compile_rules
 from schemas.columns import polars_type
+from schemas.discovery import discover
 from schemas.task.model import Column
 
 RULES = discover(processors.rules, Rule)

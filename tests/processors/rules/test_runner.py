@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from schemas.discovery import discover
 
 import processors.rules
 from processors.outcome import REJECT_COLUMN, REJECT_REASON, REJECT_RULE
@@ -16,6 +15,7 @@ from processors.rules.protocol import Rule
 from processors.rules.runner import FURTHER, CompiledRules, compile_rules
 from processors.wrong_config import ConfigError
 from schemas.columns import polars_type
+from schemas.discovery import discover
 from schemas.task.model import Column
 
 RULES = discover(processors.rules, Rule)

@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from schemas.discovery import discover
 
 import processors.rules
 from processors.outcome import Outcome
@@ -18,6 +17,7 @@ from processors.rules.protocol import Rule
 from processors.rules.runner import compile_rules
 from processors.wrong_config import ConfigError, MisfitError
 from schemas.columns import polars_type
+from schemas.discovery import discover
 from schemas.task.model import Column
 
 RULES = discover(processors.rules, Rule)

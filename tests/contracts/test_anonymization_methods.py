@@ -1,0 +1,102 @@
+"""What holds for every anonymization method that is found, without naming one."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+import processors.anonymize
+from processors.anonymize.protocol import Anonymization, Example
+from processors.anonymize.runner import CompiledMethods, compile_methods
+from schemas.columns import IDENTITY, polars_type
+from schemas.discovery import discover
+from schemas.task.model import Column, Method
+
+METHODS = discover(processors.anonymize, Anonymization)
+EXAMPLES = [
+    pytest.param(name, example, id=f"{name}-{i}")
+    for name, method in METHODS.items()
+    for i, example in enumerate(method.examples)
+]
+every_example = pytest.mark.parametrize(("name", "example"), EXAMPLES)
+KEY = bytes(range(32))
+
+
+def setting(name: str, example: Example) -> tuple[CompiledMethods, pl.DataFrame]:
+    columns = {column: Column.model_validate(raw) for column, raw in example.columns.items()}
+    series = {
+        column: pl.Series(list(values), dtype=polars_type(columns[column].type, columns[column].scale))
+        for column, values in example.given.items()
+    }
+    frame = pl.DataFrame({**series, "untouched": pl.Series(range(len(next(iter(series.values())))))})
+    columns["untouched"] = Column(type="int64")
+    frame = frame.with_columns((pl.col("untouched") * 7919 - 5).alias(IDENTITY))
+    return compile_methods("t", columns, [Method(method=name, **example.options)], METHODS), frame
+
+
+def test_the_required_methods_are_found() -> None:
+    assert {"suppress", "tokenize", "mask", "generalize", "perturb", "permute"} <= METHODS.keys()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_has_documentation_and_examples(name: str) -> None:
+    assert METHODS[name].__doc__
+    assert METHODS[name].examples
+
+
+@every_example
+def test_example(name: str, example: Example) -> None:
+    methods, frame = setting(name, example)
+    out = methods.apply(frame, KEY, window=False)
+    for column, values in (example.gives or {}).items():
+        assert out[column].to_list() == list(values)
+    if example.gives is None:
+        names = list(example.columns)
+        assert out.select(names).null_count().equals(frame.select(names).null_count())
+
+
+@every_example
+@pytest.mark.parametrize("window", [False, True])
+def test_keeps_rows_order_and_other_columns(name: str, example: Example, window: bool) -> None:
+    methods, frame = setting(name, example)
+    before = frame.clone()
+    out = methods.apply(frame, KEY, window)
+    assert frame.equals(before)
+    assert out.columns == frame.columns
+    assert out.select("untouched", IDENTITY).equals(frame.select("untouched", IDENTITY))
+
+
+@every_example
+def test_writes_the_types_it_declares(name: str, example: Example) -> None:
+    methods, frame = setting(name, example)
+    for batch in (
+        frame,
+        frame.clear(),
+        frame.with_columns(pl.lit(None).cast(frame[c].dtype).alias(c) for c in example.columns),
+    ):
+        out = methods.apply(batch, KEY, window=False)
+        assert out.height == batch.height
+        assert set(methods.output_columns) == set(out.columns) - {IDENTITY}
+        for column, kind in methods.output_columns.items():
+            assert out[column].dtype == polars_type(kind)
+
+
+@every_example
+def test_says_the_same_again_with_the_same_key(name: str, example: Example) -> None:
+    methods, frame = setting(name, example)
+    assert methods.apply(frame, KEY, window=False).equals(methods.apply(frame, KEY, window=False))
+
+
+@every_example
+def test_arrangement_does_not_matter(name: str, example: Example) -> None:
+    methods, frame = setting(name, example)
+    turned = methods.apply(frame.reverse(), KEY, window=False).reverse()
+    assert methods.apply(frame, KEY, window=False).equals(turned)
+
+
+@every_example
+def test_config_survives_a_round_trip(name: str, example: Example) -> None:
+    config = METHODS[name].Config.model_validate(example.options)
+    again = METHODS[name].Config.model_validate_json(config.model_dump_json(by_alias=True, exclude_unset=True))
+    assert again == config
+    assert METHODS[name].Config.model_json_schema()["properties"]
