@@ -98,8 +98,7 @@ class CsvDecoder:
                 size *= 2
 
     def _declared(self) -> list[str]:
-        theirs = {ours: name for name, ours in self._context.rename.items()}
-        return [theirs.get(name, name) for name in self._shape.wanted]
+        return [self._shape.theirs(name) for name in self._shape.wanted]
 
     def _split(self, raw: bytes, label: str, line: int) -> list[str]:
         try:

@@ -9,14 +9,14 @@ from connectors.sources.formats.window import MARK_BYTES, Input
 STEP: Final = 1 << 20
 
 
-def line_behind(source: Input, offset: int, final: bool) -> tuple[int, bytes] | None:
+def line_behind(source: Input, offset: int, final: bool, marks: bytes = b"\r\n") -> tuple[int, bytes] | None:
     """Where the line after the one at `offset` begins, and some bytes before that place.
 
-    None if the line has no end yet and one may still come.
+    `marks` are the bytes that end a line. None if the line has no end yet and one may still come.
     """
     before = b""
     while block := source.read(offset, STEP):
-        ends = [place for place in (block.find(b"\n"), block.find(b"\r")) if place >= 0]
+        ends = [place for place in map(block.find, marks) if place >= 0]
         if ends and min(ends) + 1 < len(block):
             end = min(ends) + (2 if block[min(ends) : min(ends) + 2] == b"\r\n" else 1)
             return offset + end, (before + block[:end])[-MARK_BYTES:]

@@ -67,7 +67,7 @@ def _bytes(data: bytes) -> pl.Series:
 def _line_ends(data: bytes, final: bool) -> pl.Series:
     """Offsets of the last byte of every line end: LF, or a CR that no LF follows."""
     series = _bytes(data)
-    if data.count(b"\r") == data.count(b"\r\n"):
+    if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
         return (series == LF).arg_true().cast(pl.Int64)
     # A CR that ends the block may be half a line end: it counts once it is known that nothing follows.
     following = series.shift(-1, fill_value=0 if final else LF)
@@ -121,7 +121,7 @@ def _records(data: bytes, ends: pl.Series, all_ends: pl.Series, final: bool, lim
 def _without_blank(
     data: bytes, starts: pl.Series, ends: pl.Series, line: pl.Series
 ) -> tuple[pl.Series, pl.Series, pl.Series]:
-    if b"\r\n" in data:
+    if b"\r" in data:
         series = _bytes(data)
         last = series.gather((ends - 1).clip(0))
         ends = ends - ((last == CR) & (ends > starts)).cast(pl.Int64)

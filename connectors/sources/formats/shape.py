@@ -58,7 +58,9 @@ class Shape:
         self.changes = context.changes
         self.schema = frame_schema(columns, context)
         self.wanted = columns | self._told_changes(columns, context)
+        self.marks = self._marks(columns, context)
         self._ours = dict(context.rename)
+        self._theirs = {ours: theirs for theirs, ours in context.rename.items()}
         unknown = sorted(set(self._ours.values()) - set(self.wanted))
         if unknown:
             raise _mistake(context, "rename", f"{unknown[0]} is no column of the table", "name a declared column")
@@ -80,6 +82,16 @@ class Shape:
                 wrong = f"{changes.order_by} is a {ordering.type}"
                 raise _mistake(context, "changes.order_by", wrong, f"order by a column of {', '.join(ORDERED_BY)}")
         return extra
+
+    @staticmethod
+    def _marks(columns: dict[str, Column], context: Context) -> frozenset[str]:
+        """The undeclared column that tells deletions: any scalar will do."""
+        delete = context.changes.delete if context.changes else None
+        return frozenset({delete.column} - set(columns)) if delete else frozenset()
+
+    def theirs(self, name: str) -> str:
+        """The source's name of our column."""
+        return self._theirs.get(name, name)
 
     def name(self, theirs: str) -> str:
         """Our name of a source's column."""

@@ -40,7 +40,7 @@ def read_texts(frame: pl.DataFrame, columns: dict[str, Column], options: TextOpt
             bad = values.is_null() & texts.is_not_null() & ~_blank(texts)
             refusals.add(name, reason, bad.arg_true())
         if column.type == "string":
-            refusals.add(name, "has a NUL character, which a string cannot hold", _with_nul(texts))
+            refusals.add(name, "has a NUL character, which a string cannot hold", with_nul(texts))
     return pl.DataFrame(typed), refusals
 
 
@@ -78,7 +78,7 @@ def _blank(texts: pl.Series) -> pl.Series:
     return texts.str.strip_chars(" \t") == ""
 
 
-def _with_nul(texts: pl.Series) -> pl.Series:
+def with_nul(texts: pl.Series) -> pl.Series:
     return texts.str.contains("\0", literal=True).fill_null(False).arg_true()
 
 
