@@ -1,0 +1,34 @@
+"""Fixtures that every test may ask for: a running stack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import stack as embedded
+from deploy.stack import Endpoints
+
+
+@pytest.fixture(scope="session")
+def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of the session's stack."""
+    return tmp_path_factory.mktemp("stack") / "home"
+
+
+@pytest.fixture(scope="session")
+def stack(stack_home: Path) -> Iterator[Endpoints]:
+    """Kafka and PostgreSQL, started once; METAL_TEST_STACK=containers takes the official images instead."""
+    if os.environ.get("METAL_TEST_STACK") == "containers":
+        from tests.containers import running
+
+        with running() as endpoints:
+            yield endpoints
+        return
+    try:
+        embedded.up(stack_home, {"kafka", "postgres"})
+        yield embedded.endpoints(stack_home)
+    finally:
+        embedded.down(stack_home, purge=True)
