@@ -27,6 +27,8 @@ _FORMS: dict[str, frozenset[ColumnType]] = {
     "keep_first": frozenset({"string"}),
     "prefix": frozenset({"string"}),
 }
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"^(?:{_OCTET}\.){{3}}{_OCTET}$"
 
 
 class Grid(Strict):
@@ -125,12 +127,25 @@ def truncated(value: pl.Expr, keep: int) -> pl.Expr:
 def network(value: pl.Expr, bits4: int, bits6: int) -> pl.Expr:
     """The network of an address, as 192.0.2.0/24; null for what is no address."""
 
-    def named(texts: pl.Series) -> pl.Series:
+    def others(texts: pl.Series) -> pl.Series:
         each = texts.unique().drop_nulls()
         names = pl.Series([_network(text, bits4, bits6) for text in each], dtype=pl.String)
         return texts.replace_strict(each, names, default=None, return_dtype=pl.String)
 
-    return value.map_batches(named, return_dtype=pl.String)
+    bare = value.str.strip_chars()
+    plain = bare.str.contains(_IPV4)
+    octets = bare.str.split_exact(".", 3).struct
+    masks = ((0xFFFFFFFF << (32 - bits4)) & 0xFFFFFFFF).to_bytes(4, "big")
+    parts = [_octet(octets.field(f"field_{i}"), mask) for i, mask in enumerate(masks)]
+    named = pl.concat_str(*parts, separator=".") + f"/{bits4}"
+    rest = pl.when(~plain).then(bare).map_batches(others, return_dtype=pl.String)
+    return pl.when(plain).then(named).otherwise(rest)
+
+
+def _octet(text: pl.Expr, mask: int) -> pl.Expr:
+    if mask in (0, 255):
+        return text if mask else pl.lit("0")
+    return (text.cast(pl.UInt8, strict=False) & mask).cast(pl.String)
 
 
 def _network(text: str, bits4: int, bits6: int) -> str | None:

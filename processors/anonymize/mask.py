@@ -41,9 +41,13 @@ def masked(value: pl.Expr, style: Style) -> pl.Expr:
     """The text with its middle hidden."""
     if style.form == "text":
         return _hidden(value, style)
-    name = _hidden(value.str.extract(r"(?s)^(.*)@"), style)
-    domain = value.str.extract(r"(@[^@]*)$") if style.keep_domain else pl.lit("@" + 3 * style.char)
-    return pl.coalesce(pl.concat_str(name, domain), _hidden(value, style))
+    if style.keep_domain:
+        name, domain = value.str.extract(r"(?s)^(.*)@"), value.str.extract(r"(@[^@]*)$")
+    else:
+        parts = value.str.splitn("@", 2).struct
+        domain = pl.when(parts.field("field_1").is_not_null()).then(pl.lit("@" + 3 * style.char))
+        name = parts.field("field_0")
+    return pl.coalesce(pl.concat_str(_hidden(name, style), domain), _hidden(value, style))
 
 
 def _hidden(value: pl.Expr, style: Style) -> pl.Expr:

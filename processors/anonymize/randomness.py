@@ -34,41 +34,59 @@ def subkey(key: bytes, *labels: str) -> bytes:
     return hmac.digest(key, message, "sha256")
 
 
-def words(key: bytes, high: pl.Series, low: pl.Series | int = 0) -> tuple[pl.Series, pl.Series]:
+class Permutation:
+    """AES-256 of 16-byte blocks, which lie in a series of UInt64, two to a block."""
+
+    def __init__(self, key: bytes) -> None:
+        # a bare permutation of single blocks is what a pseudo-random function is built from
+        self._cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
+
+    def __call__(self, blocks: pl.Series) -> pl.Series:
+        if not len(blocks):
+            return blocks
+        array = blocks.rechunk().to_arrow()
+        plain = array.buffers()[1].slice(8 * array.offset, 8 * len(array)).to_pybytes()
+        sealed = pa.py_buffer(self._cipher.update(plain))
+        return pl.Series("blocks", pa.Array.from_buffers(pa.uint64(), len(blocks), [None, sealed]))
+
+
+def words(key: bytes, high: pl.Series, low: int = 0) -> tuple[pl.Series, pl.Series]:
     """AES of the 16-byte blocks (high, low), as two series of UInt64."""
-    if len(high) == 0:
-        return pl.Series([], dtype=pl.UInt64), pl.Series([], dtype=pl.UInt64)
-    second = pl.lit(low, dtype=pl.UInt64) if isinstance(low, int) else pl.lit(low)
-    pairs = high.to_frame("high").select(pl.concat_arr("high", second)).to_series().rechunk().to_arrow()
-    buffer = pairs.flatten().buffers()[1].to_pybytes()
-    cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305  a bare permutation is what a PRF needs
-    sealed = pa.py_buffer(cipher.update(buffer))
-    series = pl.Series("w", pa.Array.from_buffers(pa.uint64(), 2 * len(high), [None, sealed]))
-    return series.gather_every(2), series.gather_every(2, 1)
+    blocks = Permutation(key)(_blocks(high.to_frame("high"), pl.col("high"), pl.lit(low, dtype=pl.UInt64)))
+    return blocks.gather_every(2), blocks.gather_every(2, 1)
 
 
-def macs(key: bytes, texts: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """128 pseudo-random bits of each text, as two series of UInt64; a null is taken as the empty text."""
-    frame = pl.DataFrame({"text": texts.cast(pl.String).fill_null("")}).with_row_index("row")
+def macs(key: bytes, texts: pl.Series) -> pl.Series:
+    """128 pseudo-random bits of each text, two UInt64 to a text; a null is taken as the empty text."""
+    frame = pl.DataFrame({"text": texts.cast(pl.String).fill_null("")})
     frame = frame.with_columns(head=pl.col("text").str.len_bytes().cast(pl.UInt64))
     if frame.select((pl.col("head") > LONG).any()).item():
-        frame = _digest_long(frame)
-    size = pl.col("text").str.len_bytes()
-    parts = frame.with_columns(blocks=(size + BLOCK - 1) // BLOCK).partition_by("blocks", as_dict=True)
-    chained = [_chain(key, part, int(blocks)) for (blocks,), part in parts.items()]
+        frame = _digest_long(frame.with_row_index("row")).sort("row").drop("row")
+    counts = frame.select((pl.col("text").str.len_bytes() + BLOCK - 1) // BLOCK).to_series()
+    classes = counts.unique().sort()
+    if len(classes) == 1:
+        return _chain(key, frame, classes[0])
+    rows = [(counts == blocks).arg_true() for blocks in classes]
+    chained = [_chain(key, frame[own], blocks) for own, blocks in zip(rows, classes, strict=True)]
     if not chained:
-        return words(key, pl.Series([], dtype=pl.UInt64))
-    whole = chained[0] if len(chained) == 1 else pl.concat(chained).sort("row")
-    return whole["high"], whole["low"]
+        return pl.Series([], dtype=pl.UInt64)
+    back = pl.concat(rows).arg_sort()
+    return pl.concat(chained).reshape((-1, 2)).gather(back).reshape((-1,))
 
 
-def hexadecimal(high: pl.Series, low: pl.Series) -> pl.Series:
-    """The 128 bits as 32 hexadecimal digits."""
-    if len(high) == 0:
+def hexadecimal(blocks: pl.Series) -> pl.Series:
+    """Each block as 32 hexadecimal digits."""
+    array = blocks.rechunk().to_arrow()
+    if not len(array):
         return pl.Series([], dtype=pl.String)
-    pairs = pl.DataFrame({"a": high, "b": low}).select(pl.concat_arr("a", "b")).to_series().rechunk().to_arrow()
-    raw = pa.Array.from_buffers(pa.binary(BLOCK), len(high), [None, pairs.flatten().buffers()[1]])
+    own = array.buffers()[1].slice(8 * array.offset)
+    raw = pa.Array.from_buffers(pa.binary(BLOCK), len(array) // 2, [None, own])
     return pl.Series("hex", raw).bin.encode("hex")
+
+
+def _blocks(frame: pl.DataFrame, high: pl.Expr, low: pl.Expr) -> pl.Series:
+    """The two words of each row one after the other."""
+    return frame.select(pl.concat_arr(high, low)).to_series().reshape((-1,))
 
 
 def _digest_long(frame: pl.DataFrame) -> pl.DataFrame:
@@ -76,20 +94,22 @@ def _digest_long(frame: pl.DataFrame) -> pl.DataFrame:
     long = frame.filter(pl.col("head") > LONG)
     digests = [hashlib.sha512(text.encode()).hexdigest() for text in long["text"]]
     marked = long.with_columns(text=pl.Series(digests), head=pl.col("head") | pl.lit(DIGESTED, dtype=pl.UInt64))
-    return pl.concat([frame.filter(pl.col("head") <= LONG), marked]).sort("row")
+    return pl.concat([frame.filter(pl.col("head") <= LONG), marked])
 
 
-def _chain(key: bytes, part: pl.DataFrame, blocks: int) -> pl.DataFrame:
+def _chain(key: bytes, part: pl.DataFrame, blocks: int) -> pl.Series:
     """CBC-MAC of texts that all have this many blocks."""
+    permute = Permutation(key)
+    state = permute(_blocks(part, pl.col("head"), pl.lit(0, dtype=pl.UInt64)))
     padded = pl.concat_str("text", pl.lit("\0" * BLOCK)).cast(pl.Binary)
-    plain = part.select(padded.alias("padded")).select(
-        pl.col("padded").bin.slice(8 * i, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little").alias(f"w{i}")
-        for i in range(2 * blocks)
-    )
-    high, low = words(key, part["head"])
+    plain = part.select(padded.alias("padded"))
     for j in range(blocks):
-        high, low = words(key, high ^ plain[f"w{2 * j}"], low ^ plain[f"w{2 * j + 1}"])
-    return pl.DataFrame({"row": part["row"], "high": high, "low": low})
+        state = permute(state ^ _blocks(plain, _word(2 * j), _word(2 * j + 1)))
+    return state
+
+
+def _word(i: int) -> pl.Expr:
+    return pl.col("padded").bin.slice(8 * i, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little")
 
 
 @dataclass(frozen=True)

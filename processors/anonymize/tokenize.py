@@ -21,7 +21,7 @@ from schemas.task.model import Strict
 def tokens(values: pl.Series, key: bytes, domain: str) -> pl.Series:
     """Tokens of the values' texts; nulls stay null."""
     texts = values.cast(pl.String)
-    digits = hexadecimal(*macs(subkey(key, "token", domain), texts))
+    digits = hexadecimal(macs(subkey(key, "token", domain), texts))
     token = pl.concat_str(pl.lit("tok_"), pl.col("digits"))
     frame = pl.DataFrame({"digits": digits, "text": texts})
     if texts.null_count():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import ipaddress
 import math
 from decimal import Decimal
 from typing import Any
@@ -157,6 +158,21 @@ def test_networks() -> None:
     values = ["192.0.2.200", " 10.0.0.1", "2001:db8:1:2::3", "::ffff:192.0.2.9", "300.1.1.1", "", None]
     out = run("string", values, method="generalize", columns={"v": {"prefix": 16, "prefix6": 32}})
     assert out.to_list() == ["192.0.0.0/16", "10.0.0.0/16", "2001:db8::/32", "192.0.0.0/16", None, None, None]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.ip_addresses(v=4).map(str) | st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){2,4}", fullmatch=True)),
+    st.integers(0, 32),
+)
+def test_networks_equal_the_library(values: list[str], bits: int) -> None:
+    expected = []
+    for value in values:
+        try:
+            expected.append(str(ipaddress.ip_network(f"{value}/{bits}", strict=False)))
+        except ValueError:
+            expected.append(None)
+    assert run("string", values, method="generalize", columns={"v": {"prefix": bits}}).to_list() == expected
 
 
 TREE = "10;teens;people\n20;twenties;people\n"
