@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from control_api.actions.transitions import end_run, fail_run, mark_prepared
+from control_api.actions.transitions import ENGINE, end_run, fail_run, mark_prepared
 from control_api.store.db import Connection
 from control_api.store.outbox import count, plans_of
 from schemas.run import REPLAY_LANE
@@ -64,19 +64,19 @@ def settle(conn: Connection, run: str) -> Outcome:
             spec, rejected, sum(t.read for t in totals.values())
         )
         if reason:
-            fail_run(conn, run, reason)
+            fail_run(conn, ENGINE, run, reason)
             return "failed"
-        mark_prepared(conn, run)
+        mark_prepared(conn, ENGINE, run)
     if still_open or not _replays_through(conn, run):
         return "prepared"
-    end_run(conn, run)
+    end_run(conn, ENGINE, run)
     return "ended"
 
 
 def fail_open_run(conn: Connection, run: str, reason: str) -> bool:
     """Fails a run unless it is over, or gone, already; says whether it did."""
     there = conn.execute("SELECT 1 FROM metal.runs WHERE run = %s FOR NO KEY UPDATE", (run,)).fetchone()
-    return there is not None and fail_run(conn, run, reason)
+    return there is not None and fail_run(conn, ENGINE, run, reason)
 
 
 def over_limit(spec: dict[str, Any], rejected: int, read: int) -> str | None:

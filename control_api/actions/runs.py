@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from control_api.actions import transitions
 from control_api.actions.context import Context, wrong
+from control_api.actions.transitions import fail_run
 from control_api.settle import settle
 from control_api.store import audit, control, idempotency, runs, tasks
 from control_api.store.db import Connection
@@ -18,6 +19,8 @@ from control_api.store.runs import Run
 from control_api.store.tasks import TaskVersion
 from schemas.errors import Conflict
 from schemas.placement import fingerprint
+
+__all__ = ["fail_run", "get_run", "list_runs", "pause_run", "resume_run", "start_run", "stop_run"]
 
 _PREFIX: Final = 47  # of a task's name: the review store's schema is outbox_RUN, and a name has 63 bytes
 

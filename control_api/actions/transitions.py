@@ -71,7 +71,7 @@ def stop(conn: Connection, actor: str, run: str, reason: str | None = None, drop
         _move(conn, run, "stopped", reason)
         control.enqueue(conn, run, "stop", reason)
         audit.record(conn, actor, "run.stopped", run, _because(reason) | {"drop_prepared": drop_prepared})
-        end_run(conn, run, actor)
+        end_run(conn, actor, run)
         changed = True
     elif before.state != "stopped" and not drop_prepared:
         raise Conflict(f"run {run!r} is {before.state} and has ended; only its prepared rows can be dropped")
@@ -80,7 +80,7 @@ def stop(conn: Connection, actor: str, run: str, reason: str | None = None, drop
     return changed
 
 
-def fail_run(conn: Connection, run: str, reason: str, actor: str = ENGINE) -> bool:
+def fail_run(conn: Connection, actor: str, run: str, reason: str) -> bool:
     """Halts a run and ends it. False if it is over already. The reason is shown: no raw value may stand in it."""
     before = lock(conn, run)
     if before.ended or "failed" not in FOLLOWS[before.state]:
@@ -88,7 +88,7 @@ def fail_run(conn: Connection, run: str, reason: str, actor: str = ENGINE) -> bo
     _move(conn, run, "failed", reason)
     control.enqueue(conn, run, "fail", reason)
     audit.record(conn, actor, "run.failed", run, {"reason": reason})
-    end_run(conn, run, actor)
+    end_run(conn, actor, run)
     return True
 
 
@@ -100,7 +100,7 @@ def mark_first_row(conn: Connection, run: str) -> bool:
     return done.rowcount == 1
 
 
-def mark_prepared(conn: Connection, run: str, actor: str = ENGINE) -> bool:
+def mark_prepared(conn: Connection, actor: str, run: str) -> bool:
     """Everything of a run stands in the review store. It keeps its key until `end_run`."""
     if not _move(conn, run, "prepared"):
         return False
@@ -109,7 +109,7 @@ def mark_prepared(conn: Connection, run: str, actor: str = ENGINE) -> bool:
     return True
 
 
-def end_run(conn: Connection, run: str, actor: str = ENGINE) -> bool:
+def end_run(conn: Connection, actor: str, run: str) -> bool:
     """Destroys key and secrets of a run that is over: from here on nothing raw of it can be read. False if ended."""
     before = lock(conn, run)
     if before.ended:
@@ -126,7 +126,7 @@ def end_run(conn: Connection, run: str, actor: str = ENGINE) -> bool:
     return True
 
 
-def delete_prepared(conn: Connection, run: str, actor: str = ENGINE) -> bool:
+def delete_prepared(conn: Connection, actor: str, run: str) -> bool:
     """Deletes the prepared rows of a run that is over. False if there are none (any more)."""
     if not plans_of(conn, run):
         return False
