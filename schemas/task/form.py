@@ -106,7 +106,7 @@ def _finding(fault: _Fault, model: Any, place: Place) -> Finding:
     key = str(here[-1]) if here else ""
     cause = fault.detail.get("ctx", {}).get("error")
     if cause is not None and hasattr(cause, "right"):
-        return Finding(here, cause.wrong, cause.right)
+        return Finding((*here, *getattr(cause, "at", ())), cause.wrong, cause.right)
     if kind == "missing":
         return Finding(here[:-1], f"{key} is missing", ADVICE.get(key, f"add {key}"))
     if kind == "extra_forbidden":
@@ -154,9 +154,7 @@ def keys_at(model: Any, place: Place) -> list[str]:
     candidates = _forms(model)
     for part in place:
         candidates = [inner for form in candidates for inner in _below(form, part)]
-    return [
-        field.alias or name for form in candidates if _fields(form) for name, field in _fields(form).items()
-    ]
+    return [field.alias or name for form in candidates if _fields(form) for name, field in _fields(form).items()]
 
 
 def _fields(form: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Column(BaseModel):
 
     @property
     def kind(self) -> Kind:
-        return Kind(self.type, self.scale)
+        return Kind(self.type, self.scale) if self.type == "decimal" else Kind(self.type)
 
 
 class Prefer(Strict):

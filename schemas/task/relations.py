@@ -95,7 +95,10 @@ def _met(task: Task, base: str, by: str, other: str, here: Place) -> Iterator[Fi
     if table is None or table.derived or target.primary_key is None:
         return
     if by not in table.columns:
-        yield Finding(here, f"the table {base} has no column {by}", meant(by, table.columns))
+        derived = [name for step in table.transform for name in step.derive or {}]
+        if by not in derived:
+            right = meant(by, [*table.columns, *derived])
+            yield Finding(here, f"the table {base} has no column {by}", right)
         return
     key = target.columns.get(target.primary_key.columns[0])
     if key is not None and (table.columns[by].type, table.columns[by].scale) != (key.type, key.scale):
@@ -171,9 +174,7 @@ def _publish(task: Task) -> Iterator[Finding]:
         right = meant(str(connection), task.connections)
         yield Finding(("publish", "to", "connection"), f"there is no connection {connection}", right)
     if "connector" not in task.publish.to:
-        yield Finding(
-            ("publish", "to"), "connector is missing", "name where the module goes, such as postgres"
-        )
+        yield Finding(("publish", "to"), "connector is missing", "name where the module goes, such as postgres")
 
 
 def _mode(task: Task) -> Iterator[Finding]:

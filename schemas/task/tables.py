@@ -100,9 +100,7 @@ def _twice(names: list[str], place: Place) -> Iterator[Finding]:
         yield Finding(place, f"{name} is listed twice", "list it once")
 
 
-def _source(
-    table: Table, source: Source, place: Place, task: Task, components: Components
-) -> Iterator[Finding]:
+def _source(table: Table, source: Source, place: Place, task: Task, components: Components) -> Iterator[Finding]:
     yield from _component(source.connector, source.options, components.sources, place, "connector")
     yield from _connection(source, place, task, components)
     yield from _unknown(source.rename.values(), table.columns, (*place, "rename"), "column")
@@ -151,9 +149,7 @@ def _step(table: Table, step: Step, index: int, place: Place) -> Iterator[Findin
     if step.aggregate is None:
         return
     if index != len(table.transform) - 1:
-        yield Finding(
-            (*place, "aggregate"), "a step follows the aggregate", "make the aggregate the last step"
-        )
+        yield Finding((*place, "aggregate"), "a step follows the aggregate", "make the aggregate the last step")
     if not table.derived:
         right = "aggregate in a table of its own: NAME: {from: {TABLE: {}}, transform: [...]}"
         yield Finding((*place, "aggregate"), "a collected table is not aggregated", right)

@@ -62,9 +62,7 @@ def dotted(place: Place) -> str:
 def read_text(raw: bytes) -> tuple[str, Finding | None]:
     """The text of a file's bytes, or why it cannot be read."""
     if len(raw) > MAX_BYTES:
-        return "", Finding(
-            (), f"the file has {len(raw)} bytes", f"a task file has at most {MAX_BYTES}", line=1
-        )
+        return "", Finding((), f"the file has {len(raw)} bytes", f"a task file has at most {MAX_BYTES}", line=1)
     try:
         return raw.decode("utf-8-sig"), None
     except UnicodeDecodeError as error:
@@ -111,9 +109,7 @@ class _Reader:
         next(self.events)
         event = next(self.events)
         if isinstance(event, yaml.StreamEndEvent):
-            raise _RefusedError(
-                Finding((), "the file is empty", "describe a task: task, description, tables", line=1)
-            )
+            raise _RefusedError(Finding((), "the file is empty", "describe a task: task, description, tables", line=1))
         self.document.data = self.value(next(self.events), ())
         next(self.events)
         event = next(self.events)
@@ -162,9 +158,7 @@ class _Reader:
         entries: dict[str, Any] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                self.refuse(
-                    event, "a key that is not a plain word", "quote a key that begins with [, {, * or &"
-                )
+                self.refuse(event, "a key that is not a plain word", "quote a key that begins with [, {, * or &")
             key, here = event.value, (*place, event.value)
             if key == "<<" and event.implicit[0]:
                 right = "repeat the keys, or give the whole value an anchor (&name) and use it as *name"
@@ -172,9 +166,7 @@ class _Reader:
                 self.value(next(self.events), here)
             elif key in entries:
                 first = self.document.lines[here]
-                self.mistake(
-                    here, event, f"the key {key} stands here twice (first in line {first})", "keep one"
-                )
+                self.mistake(here, event, f"the key {key} stands here twice (first in line {first})", "keep one")
                 self.ignore(next(self.events), here)
             else:
                 self.document.lines[here] = event.start_mark.line + 1
