@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -87,10 +88,10 @@ class Writer(threading.Thread):
                 self._health.set("postgres", type(error).__name__)
                 metrics.RETRIES.inc()
                 _log.warning("database_away", error=type(error).__name__, seconds=pause)
-            except Exception:  # the thread goes on: what it waits for may change, and /ready says that it waits
+            except Exception as error:  # the thread goes on: what is wrong may pass, and /ready says it waits
                 self._close()
                 self._health.set("postgres", "a transaction fails for an unknown reason; see the log")
-                _log.exception("transaction_failed", partition=partition.place)
+                _log.error("transaction_failed", partition=partition.place, **_shown(error))
             self._stopping.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         return self._inbox.drift(partition, chunk)
@@ -109,7 +110,7 @@ class Writer(threading.Thread):
         except (*_AWAY, Stale, Held):
             raise
         except Exception as error:  # whatever it is, it must not keep the other runs of this partition waiting
-            _log.exception("chunk_not_stored", partition=chunk.place, messages=len(chunk.messages))
+            _log.error("chunk_not_stored", partition=chunk.place, messages=len(chunk.messages), **_shown(error))
             if len(chunk.messages) == 1:
                 return self._give_up(conn, chunk, error)
             return self._one_by_one(conn, chunk)
@@ -147,6 +148,12 @@ class Writer(threading.Thread):
         if self._conn is not None:
             self._conn.close()
             self._conn = None
+
+
+def _shown(error: Exception) -> dict[str, str]:
+    """What happened and where, without the message: it may hold a record's value."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return {"error": type(error).__name__, "where": f"{where.filename}:{where.lineno}"}
 
 
 def _fail(conn: psycopg.Connection[Any], run: str, reason: str) -> None:
