@@ -7,7 +7,7 @@ hierarchy becomes the group's name. What belongs to no group becomes null.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import polars as pl
 from pydantic import Field, model_validator
@@ -16,7 +16,7 @@ from processors.anonymize.grid import Grid
 from processors.anonymize.hierarchy import embed_hierarchies
 from processors.anonymize.protocol import Batch, Columns, Example, Read, Treatment, column_of
 from processors.wrong_config import MisfitError
-from schemas.columns import COLUMN_TYPES, ColumnType, polars_type
+from schemas.columns import ColumnType, polars_type
 from schemas.task.model import Strict
 
 
@@ -40,7 +40,7 @@ class Generalize:
             return self
 
     name: ClassVar[str] = "generalize"
-    types: ClassVar[frozenset[ColumnType]] = frozenset(COLUMN_TYPES)  # type: ignore[arg-type]  # mypy loses the literals
+    types: ClassVar[frozenset[ColumnType]] = frozenset(get_args(ColumnType))
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "ages become decades",

@@ -10,11 +10,13 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from processors.anonymize.hierarchy import level_of
+from processors.anonymize.text import text_of, within_years
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType, polars_type
 from schemas.task.model import Column, Strict
 
 INT64_MIN = -(2**63)
+DIGITS = 10**38 - 1  # the largest decimal, without its point
 Unit = Literal["minute", "hour", "day", "week", "month", "quarter", "year", "decade"]
 _EVERY: dict[str, str] = {
     "minute": "1m", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y",
@@ -79,7 +81,7 @@ class Grid(Strict):
             return network(value, self.prefix, self.prefix6)
         if self.rows is None or self.level is None:
             raise MisfitError("names a hierarchy that was not read", "release the task, which reads it")
-        return level_of(value.cast(pl.String), self.rows, self.level)
+        return level_of(text_of(value, column.type), self.rows, self.level)
 
 
 def _stepped(value: pl.Expr, step: int | float | str, column: Column) -> pl.Expr:
@@ -90,7 +92,9 @@ def _stepped(value: pl.Expr, step: int | float | str, column: Column) -> pl.Expr
         # the lowest group of all begins where int64 does
         return pl.when(value < INT64_MIN + above).then(INT64_MIN).otherwise(value - above)
     if column.type == "decimal":
-        return value - value % pl.lit(size, dtype=polars_type("decimal", column.scale))
+        digits = value.to_physical()
+        lower = digits - digits % pl.lit(int(size * 10**column.scale), dtype=pl.Int128)
+        return lower.clip(-DIGITS, DIGITS).reinterpret(dtype=polars_type("decimal", column.scale))
     places = max(0, -int(size.normalize().as_tuple().exponent))
     return ((value / float(size)).floor() * float(size)).round(places)
 
@@ -111,6 +115,7 @@ def _step(step: int | float | str, column: Column) -> Decimal:
 def _cut(value: pl.Expr, unit: Unit, column: Column) -> pl.Expr:
     if unit in ("minute", "hour") and column.type == "date":
         raise MisfitError("is finer than a date", f"give one of {', '.join(get_args(Unit)[2:])}", ("unit",))
+    value = within_years(value, column.type)
     if unit != "decade":
         return value.dt.truncate(_EVERY[unit])
     start = pl.date(value.dt.year() - value.dt.year() % 10, 1, 1)

@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
+from processors.anonymize.text import text_of
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.task.model import Strict
@@ -111,6 +112,9 @@ class Mask:
             column_of(columns, name, self.types, "columns", name)
 
         def treat(_: Batch) -> list[pl.Expr | pl.Series]:
-            return [masked(pl.col(name).cast(pl.String), style).alias(name) for name, style in config.columns.items()]
+            return [
+                masked(text_of(pl.col(name), columns[name].type), style).alias(name)
+                for name, style in config.columns.items()
+            ]
 
         return Treatment(dict.fromkeys(config.columns, "string"), treat)

@@ -7,14 +7,14 @@ records hide nothing: below the minimum of a window, and for a single record, th
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
 from processors.wrong_config import MisfitError
-from schemas.columns import COLUMN_TYPES, OP, ColumnType
+from schemas.columns import OP, ColumnType
 from schemas.task.model import Strict
 
 
@@ -33,7 +33,7 @@ class Permute:
             return self
 
     name: ClassVar[str] = "permute"
-    types: ClassVar[frozenset[ColumnType]] = frozenset(COLUMN_TYPES)  # type: ignore[arg-type]  # mypy loses the literals
+    types: ClassVar[frozenset[ColumnType]] = frozenset(get_args(ColumnType))
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "quantities without their orders",

@@ -23,7 +23,7 @@ INT64 = (-(2**63), 2**63 - 1)
 DAYS = (-719_162, 2_932_896)  # of years 1 to 9999, counted from 1970
 MICROSECONDS = 1_000_000
 DIGITS = 10**38 - 1  # the largest decimal, without its point
-FURTHEST = 4 * 10**37  # of a bound, in digits: reflection doubles a width, which 128 bits have to hold
+FURTHEST = 10**37  # of a bound, in digits: 128 bits have to hold what reflection adds up
 
 
 class Noise(Strict):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import polars as pl
 from pydantic import ConfigDict, Field
 
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
-from schemas.columns import COLUMN_TYPES, ColumnType, polars_type
+from schemas.columns import ColumnType, polars_type
 from schemas.task.model import Strict
 
 
@@ -22,7 +22,7 @@ class Suppress:
         with_: str | None = Field(default=None, alias="with")
 
     name: ClassVar[str] = "suppress"
-    types: ClassVar[frozenset[ColumnType]] = frozenset(COLUMN_TYPES)  # type: ignore[arg-type]  # mypy loses the literals
+    types: ClassVar[frozenset[ColumnType]] = frozenset(get_args(ColumnType))
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "names are removed",

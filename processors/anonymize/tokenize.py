@@ -14,19 +14,19 @@ from pydantic import Field
 
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
 from processors.anonymize.randomness import hexadecimal, macs, subkey
+from processors.anonymize.text import text_of
 from schemas.columns import ColumnType
 from schemas.task.model import Strict
 
 
-def tokens(values: pl.Series, key: bytes, domain: str) -> pl.Series:
-    """Tokens of the values' texts; nulls stay null."""
-    texts = values.cast(pl.String)
+def tokens(texts: pl.Series, key: bytes, domain: str) -> pl.Series:
+    """Tokens of texts; nulls stay null."""
     digits = hexadecimal(macs(subkey(key, "token", domain), texts))
     token = pl.concat_str(pl.lit("tok_"), pl.col("digits"))
     frame = pl.DataFrame({"digits": digits, "text": texts})
     if texts.null_count():
         token = pl.when(pl.col("text").is_not_null()).then(token)
-    return frame.select(token.alias(values.name)).to_series()
+    return frame.select(token.alias(texts.name)).to_series()
 
 
 class Tokenize:
@@ -58,6 +58,7 @@ class Tokenize:
             column_of(columns, name, self.types, "columns", i)
 
         def treat(batch: Batch) -> list[pl.Expr | pl.Series]:
-            return [tokens(batch.frame[name], batch.draw.key, config.domain) for name in config.columns]
+            texts = batch.frame.select(text_of(pl.col(name), columns[name].type) for name in config.columns)
+            return [tokens(column, batch.draw.key, config.domain) for column in texts]
 
         return Treatment(dict.fromkeys(config.columns, "string"), treat)

@@ -6,7 +6,7 @@ Zero, false and NaN are values.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import polars as pl
 from pydantic import RootModel
@@ -15,7 +15,7 @@ from processors.rules.literals import literal
 from processors.rules.otherwise import Replace
 from processors.rules.protocol import Effect, Example, Phase
 from processors.wrong_config import MisfitError
-from schemas.columns import COLUMN_TYPES, ColumnType
+from schemas.columns import ColumnType
 from schemas.task.model import Column
 
 
@@ -40,7 +40,7 @@ class Empty:
 
     name: ClassVar[str] = "empty"
     phase: ClassVar[Phase] = Phase.EMPTY
-    types: ClassVar[frozenset[ColumnType]] = frozenset(COLUMN_TYPES)  # type: ignore[arg-type]
+    types: ClassVar[frozenset[ColumnType]] = frozenset(get_args(ColumnType))
     examples: ClassVar[tuple[Example, ...]] = (
         Example(
             "a missing city is written as unknown",

@@ -10,7 +10,7 @@ import binascii
 import datetime as dt
 import math
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from schemas.columns import DECIMAL_PRECISION, ColumnType, polars_type
 from schemas.task.model import Column
 
 INT64_MAX = 2**63 - 1
+EXACT = Context(prec=400)  # the usual 28 digits would round what 38 digits hold
 
 
 def literal(value: Any, column: Column) -> pl.Expr:
@@ -68,7 +69,7 @@ def _decimal(value: Any, scale: int) -> Decimal:
         raise MisfitError("is not a number", "a decimal column takes a number") from None
     if not number.is_finite():
         raise MisfitError("is not finite", "give a finite number or leave the key out")
-    number = number.normalize()
+    number = number.normalize(EXACT)
     if -int(number.as_tuple().exponent) > scale:
         raise MisfitError(f"has more than {scale} decimal places", "give the column a larger scale or round the number")
     if number.adjusted() >= DECIMAL_PRECISION - scale:

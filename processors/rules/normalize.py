@@ -5,6 +5,7 @@ Forms are applied in the order written. What a strict form can't read is rejecte
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -52,6 +53,14 @@ class Date(Strict):
         for text in self.from_:
             if not ("%F" in text or "%D" in text or all(any(p in text for p in part) for part in _DATE_PARTS)):
                 raise MisfitError("has a format without day, month or year", "write formats as %d.%m.%Y")
+        day = pl.Series([dt.date(2024, 12, 31)])
+        try:
+            for text in (*self.from_, self.to):
+                read = day.dt.strftime(text).str.to_date(text, strict=False)
+                if text != self.to and read.null_count():
+                    raise MisfitError("has a format that reads no date", "write formats as %d.%m.%Y")
+        except pl.exceptions.ComputeError:
+            raise MisfitError("has a format that is not one of dates", "write formats as %d.%m.%Y") from None
         return self
 
 

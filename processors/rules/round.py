@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar
 import polars as pl
 from pydantic import Field, RootModel
 
+from processors.rules.literals import literal
 from processors.rules.protocol import Effect, Example, Phase
 from processors.wrong_config import MisfitError
-from schemas.columns import ColumnType
+from schemas.columns import DECIMAL_PRECISION, ColumnType
 from schemas.task.model import Column
 
 
@@ -32,4 +33,9 @@ class Round:
                 f"leaves a decimal of scale {column.scale} as it is",
                 f"give at most {column.scale - 1}, or leave it out",
             )
-        return Effect(value=value.round(config.root, mode="half_away_from_zero"))
+        if column.type == "float64":
+            return Effect(value=value.round(config.root, mode="half_away_from_zero"))
+        # the largest numbers have no room to be rounded up, and stay
+        room = literal(10 ** (DECIMAL_PRECISION - column.scale) - 2, column)
+        rounded = pl.when(value.abs() <= room).then(value).round(config.root, mode="half_away_from_zero")
+        return Effect(value=pl.coalesce(rounded, value))

@@ -101,9 +101,7 @@ def test_the_change_bit_tells_changes(name: str, example: Example) -> None:
     rules, frame = setting(example)
     kept = rules.apply(frame).kept
     came = kept.select("_line").join(frame, on="_line", how="left", maintain_order="left")["v"]
-    changed = [
-        a != b for a, b in zip(comparable(came.to_list()), comparable(kept["v"].to_list()), strict=True)
-    ]
+    changed = [a != b for a, b in zip(comparable(came.to_list()), comparable(kept["v"].to_list()), strict=True)]
     assert [bits > 0 for bits in kept["_chg"]] == changed
     assert len(rules.changes) <= 1
 

@@ -220,6 +220,29 @@ def test_groups_of_k_fail_closed_and_say_so() -> None:
     assert out.schema["age"] == pl.Int64
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"method": "generalize", "columns": {"v": {"unit": "week"}}},
+        {"method": "generalize", "columns": {"v": {"unit": "decade"}}},
+        {"method": "mask", "columns": {"v": {"keep_last": 2}}},
+        {"method": "tokenize", "columns": ["v"]},
+    ],
+)
+def test_moments_beyond_the_calendar_are_suppressed(method: dict[str, Any]) -> None:
+    days = pl.Series([-(2**31), 2**31 - 1, 0, None], dtype=pl.Int32).cast(pl.Date)
+    moments = pl.Series([-(2**63), 2**63 - 1, 0, None], dtype=pl.Int64).cast(pl.Datetime("us", "UTC"))
+    for kind, values in (("date", days), ("timestamp", moments)):
+        assert run(kind, values, **method).is_null().to_list() == [True, True, False, True]
+
+
+def test_the_edges_of_decimals() -> None:
+    largest = Decimal("9" * 36 + ".99")
+    out = run("decimal", [largest, largest.copy_negate()], method="generalize", columns={"v": {"step": 7}})
+    assert out[1] == largest.copy_negate()
+    assert 0 <= largest - out[0] < 7
+
+
 # noise
 
 

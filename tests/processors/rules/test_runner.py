@@ -31,10 +31,7 @@ def compiled(**declared: dict[str, Any]) -> CompiledRules:
 
 def frame_of(declared: dict[str, dict[str, Any]], **values: list[Any]) -> pl.DataFrame:
     return pl.DataFrame(
-        {
-            name: pl.Series(values[name], dtype=polars_type(c.type, c.scale))
-            for name, c in columns_of(declared).items()
-        }
+        {name: pl.Series(values[name], dtype=polars_type(c.type, c.scale)) for name, c in columns_of(declared).items()}
     )
 
 
@@ -101,9 +98,7 @@ def test_equals_the_plain_oracle(records: list[dict[str, Any]]) -> None:
     assert [str(row) for row in outcome.kept.iter_rows(named=True)] == [str(row) for row in kept]
     dropped = [rule for verdict, rule in expected if verdict == "dropped"]
     assert outcome.dropped == {rule: dropped.count(rule) for rule in dropped}
-    assert outcome.rejected[REJECT_COLUMN].to_list() == [
-        what for verdict, what in expected if verdict == "rejected"
-    ]
+    assert outcome.rejected[REJECT_COLUMN].to_list() == [what for verdict, what in expected if verdict == "rejected"]
     assert outcome.read == len(records)
 
 

@@ -52,6 +52,7 @@ def wrong(column: dict[str, Any]) -> str:
             [dt.datetime(2024, 1, 1, 0, 0, 1, tzinfo=UTC)],
             [dt.datetime(2024, 1, 1, tzinfo=UTC)],
         ),
+        ("decimal", None, "9" * 29, ["9" * 29, "1" + "0" * 28], [Decimal("9" * 29), Decimal("1" + "0" * 28)]),
         ("int64", -(2**63), 2**63 - 1, [-(2**63), 2**63 - 1], [-(2**63), 2**63 - 1]),
     ],
 )
@@ -82,6 +83,9 @@ def test_range_of_every_type(kind: str, low: Any, high: Any, values: list[Any], 
         ({"type": "string", "normalize": [{"phone": {"country": "XX"}}]}, "names no country"),
         ({"type": "string", "normalize": [{"phone": {}}]}, "country: is missing"),
         ({"type": "string", "normalize": [{"date": {"from": ["%d.%m."]}}]}, "without day, month or year"),
+        ({"type": "string", "normalize": [{"date": {"from": ["%d.%m.%Y %H"]}}]}, "not one of dates"),
+        ({"type": "string", "normalize": [{"date": {"from": ["%d.%m.%Y%"]}}]}, "not one of dates"),
+        ({"type": "string", "normalize": [{"date": {"from": ["%F"], "to": "%Q"}}]}, "not one of dates"),
         ({"type": "string", "pattern": {"matches": "(", "otherwise": "drop"}}, "no regular expression"),
         ({"type": "string", "pattern": {"matches": "a"}}, "otherwise: is missing"),
         ({"type": "string", "replace": {"matches": "(", "with": ""}}, "no regular expression"),
@@ -176,9 +180,7 @@ def test_a_pattern_matches_the_whole_text_only() -> None:
     ("reject", ["x", None], 0, 1),
     ({"replace": "-"}, ["x", "-", None], 0, 0),
 ])  # fmt: skip
-def test_correct_and_what_it_does_not_know(
-    strategy: Any, expected: list[Any], dropped: int, rejected: int
-) -> None:
+def test_correct_and_what_it_does_not_know(strategy: Any, expected: list[Any], dropped: int, rejected: int) -> None:
     outcome = run({"type": "string", "correct": {"map": {"y": "x"}, "otherwise": strategy}}, "y", "z", None)
     assert outcome.kept["v"].to_list() == expected
     assert sum(outcome.dropped.values()) == dropped
@@ -237,6 +239,8 @@ def test_replacements_in_json_and_binary() -> None:
 
 def test_rounding_of_decimals() -> None:
     column = {"type": "decimal", "scale": 3, "round": 2}
+    largest = Decimal("9" * 35 + ".999")
+    assert kept(column, largest) == [largest]
     assert kept(column, Decimal("1.005"), Decimal("-1.005")) == [Decimal("1.010"), Decimal("-1.010")]
 
 
