@@ -6,7 +6,8 @@ Knows no file and no component.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from schemas.errors import MetalError
 
 Path = tuple[str | int, ...]
+Read = Callable[[str], str]  # the text of a file that a config names; raises OSError
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,15 @@ def _walk(location: Path, raw: Any) -> tuple[Path, Any]:
             steps.append(part)
             raw = raw[part]
     return tuple(steps), raw
+
+
+def embedded(embed: Callable[[Any, Read], Any], raw: Any, read: Read, path: Path, mistakes: list[Wrong]) -> Any:
+    """The config with its files read; what is wrong with them is added to the mistakes."""
+    try:
+        return embed(raw, read)
+    except MisfitError as misfit:
+        mistakes.append(Wrong((*path, *misfit.at), misfit.wrong, misfit.right))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        told = (getattr(error, "strerror", None) or str(error)).lower()
+        mistakes.append(Wrong(path, f"names a file that can't be read ({told})", "give a UTF-8 file that is there"))
+    return raw

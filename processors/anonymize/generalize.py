@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from processors.anonymize.grid import Grid
 from processors.anonymize.hierarchy import embed_hierarchies
-from processors.anonymize.protocol import Batch, Columns, Example, Read, Treatment, column_of
-from processors.wrong_config import MisfitError
+from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
+from processors.wrong_config import MisfitError, Read
 from schemas.columns import ColumnType, polars_type
 from schemas.task.model import Strict
 
@@ -78,7 +78,10 @@ class Generalize:
         for name, grid in config.columns.items():
             column = column_of(columns, name, grid.types, "columns", name)
             outputs[name] = grid.output(column.type)
-            groups.append(grid.group(pl.col(name), column).alias(name))
+            try:
+                groups.append(grid.group(pl.col(name), column).alias(name))
+            except MisfitError as misfit:
+                raise MisfitError(misfit.wrong, misfit.right, ("columns", name, *misfit.at)) from None
 
         def treat(_: Batch) -> list[pl.Expr | pl.Series]:
             return [*groups]

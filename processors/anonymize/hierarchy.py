@@ -12,8 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from processors.anonymize.protocol import Read
-from processors.wrong_config import MisfitError
+from processors.wrong_config import MisfitError, Read
 
 
 def level_of(value: pl.Expr, rows: list[list[str]], level: int) -> pl.Expr:
@@ -46,12 +45,15 @@ def embed_hierarchies(raw: Any, read: Read) -> Any:
     columns = raw.get("columns") if isinstance(raw, Mapping) else None
     if not isinstance(columns, Mapping):
         return raw
-    return {**raw, "columns": {name: _embedded(grid, read) for name, grid in columns.items()}}
+    return {**raw, "columns": {name: _embedded(name, grid, read) for name, grid in columns.items()}}
 
 
-def _embedded(grid: Any, read: Read) -> Any:
+def _embedded(name: str, grid: Any, read: Read) -> Any:
     if not isinstance(grid, Mapping) or not isinstance(grid.get("hierarchy"), str):
         return grid
     rows = [row for row in csv.reader(io.StringIO(read(grid["hierarchy"])), delimiter=";") if row]
-    check_tree(rows)
+    try:
+        check_tree(rows)
+    except MisfitError as misfit:
+        raise MisfitError(misfit.wrong, misfit.right, ("columns", name, *misfit.at)) from None
     return {**{key: value for key, value in grid.items() if key != "hierarchy"}, "rows": rows}

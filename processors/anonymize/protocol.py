@@ -27,7 +27,6 @@ class Batch:
     window: bool
 
 
-Read = Callable[[str], str]
 Columns = Mapping[str, Column]
 Treat = Callable[[Batch], list[pl.Expr | pl.Series]]
 

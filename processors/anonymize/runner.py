@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 from pydantic import ValidationError
 
-from processors.anonymize.protocol import Anonymization, Batch, Read, Treatment
+from processors.anonymize.protocol import Anonymization, Batch, Treatment
 from processors.anonymize.randomness import Draw
-from processors.wrong_config import ConfigError, MisfitError, Wrong, explain
+from processors.wrong_config import ConfigError, MisfitError, Read, Wrong, embedded, explain
 from schemas.columns import IDENTITY, ColumnType
 from schemas.task.model import Column, Method
 
@@ -66,10 +65,22 @@ def compile_methods(
     return CompiledMethods(table, outputs, treatments, notes)
 
 
-def embed_files(method: str, options: Any, found: Mapping[str, type[Anonymization]], read: Read) -> Any:
-    """The options with the files they name read into them: what a released task keeps."""
-    embed = getattr(found.get(method), "embed", None)
-    return options if embed is None else embed(options, read)
+def embed_files(methods: Sequence[Method], found: Mapping[str, type[Anonymization]], read: Read) -> list[Method]:
+    """The methods with the files they name read into their options: what a released task keeps.
+
+    `read` gives a file's text, or raises OSError; raises `ConfigError` with every mistake.
+    """
+    ready: list[Method] = []
+    mistakes: list[Wrong] = []
+    for i, method in enumerate(methods):
+        embed = getattr(found.get(method.method), "embed", None)
+        options = method.options
+        if embed is not None:
+            options = embedded(embed, options, read, (i,), mistakes)
+        ready.append(Method(method=method.method, **options))
+    if mistakes:
+        raise ConfigError(mistakes)
+    return ready
 
 
 def _plan(

@@ -15,8 +15,8 @@ from pydantic import field_validator, model_validator
 
 from processors.rules.literals import typed
 from processors.rules.otherwise import Otherwise, settle
-from processors.rules.protocol import Effect, Example, Phase, Read
-from processors.wrong_config import MisfitError
+from processors.rules.protocol import Effect, Example, Phase
+from processors.wrong_config import MisfitError, Read
 from schemas.columns import ColumnType, polars_type
 from schemas.task.model import Column, Strict
 

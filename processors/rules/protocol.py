@@ -6,7 +6,7 @@ record, a frame or another column. Its expressions are total: no value makes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, Literal, Protocol
@@ -18,7 +18,6 @@ from schemas.columns import ColumnType
 from schemas.task.model import Column
 
 Verdict = Literal["drop", "reject"]
-Read = Callable[[str], str]
 
 
 class Phase(IntEnum):

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any
 
 import polars as pl
 from pydantic import ValidationError
 
 from processors.outcome import Outcome, mark_rejected, rejected_none
-from processors.rules.protocol import Effect, Read, Rule, Verdict
-from processors.wrong_config import ConfigError, MisfitError, Wrong, explain
+from processors.rules.protocol import Effect, Rule, Verdict
+from processors.wrong_config import ConfigError, MisfitError, Read, Wrong, embedded, explain
 from schemas.columns import CHANGED, OP
 from schemas.task.model import Column
 
@@ -119,12 +118,21 @@ def compile_rules(columns: Mapping[str, Column], rules: Mapping[str, type[Rule]]
     return _assemble(effects)
 
 
-def embed_files(column: Column, rules: Mapping[str, type[Rule]], read: Read) -> dict[str, Any]:
-    """The rules of a column with the files they name read into them: what a released task keeps."""
-    found = {}
-    for key, raw in column.rules.items():
-        embed = getattr(rules.get(key), "embed", None)
-        found[key] = raw if embed is None else embed(raw, read)
+def embed_files(columns: Mapping[str, Column], rules: Mapping[str, type[Rule]], read: Read) -> dict[str, Column]:
+    """The columns with the files that rules name read into their configs: what a released task keeps.
+
+    `read` gives a file's text, or raises OSError; raises `ConfigError` with every mistake.
+    """
+    found: dict[str, Column] = {}
+    mistakes: list[Wrong] = []
+    for name, column in columns.items():
+        configs = {}
+        for key, raw in column.rules.items():
+            embed = getattr(rules.get(key), "embed", None)
+            configs[key] = raw if embed is None else embedded(embed, raw, read, (name, key), mistakes)
+        found[name] = column.model_copy(update=configs)
+    if mistakes:
+        raise ConfigError(mistakes)
     return found
 
 

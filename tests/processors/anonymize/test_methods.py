@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 import processors.anonymize
 from processors.anonymize.generalize import Generalize
 from processors.anonymize.protocol import Anonymization
-from processors.anonymize.runner import CompiledMethods, compile_methods
+from processors.anonymize.runner import CompiledMethods, compile_methods, embed_files
 from processors.wrong_config import ConfigError, MisfitError
 from schemas.columns import polars_type
 from schemas.discovery import discover
@@ -188,6 +189,18 @@ def test_a_hierarchy_is_read_at_release() -> None:
         None,
     ]
     assert "was not read" in wrong({"v": {"type": "int64"}}, {"method": "generalize", **raw})[0]
+
+
+def test_files_are_read_into_a_released_task_or_told() -> None:
+    grids = {"v": {"hierarchy": "ages.csv", "level": 2}, "w": {"step": 1}}
+    methods = [Method(method="generalize", columns=grids), Method(method="suppress", columns=["x"])]
+    ready = embed_files(methods, METHODS, lambda _: TREE)
+    assert ready[1] == methods[1]
+    assert ready[0].options["columns"]["v"] == {"rows": [row.split(";") for row in TREE.split()], "level": 2}
+    with pytest.raises(ConfigError, match=r"0: names a file that can't be read \(no such file"):
+        embed_files(methods, METHODS, lambda name: Path("/nowhere", name).read_text())
+    with pytest.raises(ConfigError, match=r"0.columns.v.hierarchy: has a hole"):
+        embed_files(methods, METHODS, lambda _: "a;;b\n")
 
 
 @pytest.mark.parametrize(
@@ -447,7 +460,9 @@ def test_a_column_with_two_methods_is_a_mistake() -> None:
     ],
 )
 def test_grids_that_make_no_sense(kind: str, grid: dict[str, Any], told: str) -> None:
-    assert told in wrong({"v": {"type": kind}}, {"method": "generalize", "columns": {"v": grid}})[0]
+    (mistake,) = wrong({"v": {"type": kind}}, {"method": "generalize", "columns": {"v": grid}})
+    assert told in mistake
+    assert mistake.startswith("0.columns.v")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,7 @@ from processors.outcome import Outcome
 from processors.rules.correct import Correct
 from processors.rules.phone import PLANS
 from processors.rules.protocol import Rule
-from processors.rules.runner import compile_rules
+from processors.rules.runner import compile_rules, embed_files
 from processors.wrong_config import ConfigError, MisfitError
 from schemas.columns import polars_type
 from schemas.discovery import discover
@@ -210,6 +211,17 @@ def test_correct_reads_its_file_before_it_is_compiled() -> None:
     for content in ("", "wrong,right\n", "a,b\n1,2,3\n", "a,b\n1,2\n1,3\n"):
         with pytest.raises(MisfitError):
             Correct.embed({"file": "x"}, lambda _, content=content: content)
+
+
+def test_files_are_read_into_a_released_task_or_told() -> None:
+    column = Column.model_validate({"type": "string", "correct": {"file": "c.csv"}, "empty": "drop"})
+    ready = embed_files({"v": column}, RULES, lambda _: "wrong,right\na,b\n")
+    assert ready["v"].rules == {"correct": {"map": {"a": "b"}}, "empty": "drop"}
+    assert list(ready["v"].rules) == ["correct", "empty"]
+    with pytest.raises(ConfigError, match=r"v.correct: names a file that can't be read \(no such file"):
+        embed_files({"v": column}, RULES, lambda name: Path("/nowhere", name).read_text())
+    with pytest.raises(ConfigError, match=r"v.correct: names a file that is no mapping"):
+        embed_files({"v": column}, RULES, lambda _: "")
 
 
 @pytest.mark.parametrize(
