@@ -6,9 +6,11 @@ from deploy.stack.endpoints import S3, Endpoints, Kafka, Postgres, endpoints
 from deploy.stack.layout import home
 from deploy.stack.overview import Status
 from deploy.stack.overview import inspect as status
+from deploy.stack.roster import SERVICES
 
 __all__ = [
     "S3",
+    "SERVICES",
     "Endpoints",
     "Kafka",
     "Postgres",
