@@ -6,42 +6,16 @@ dead letter's arrival, a replay or a discard. Calling it once too often changes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from control_api.actions.transitions import ENGINE, end_run, fail_run, mark_prepared
 from control_api.store.db import Connection
 from control_api.store.outbox import count, plans_of
+from control_api.store.totals import Totals, totals_of
 from schemas.run import REPLAY_LANE
 from schemas.task.model import Rejects
 
 Outcome = Literal["open", "waiting", "prepared", "ended", "failed"]
-
-
-@dataclass
-class Totals:
-    """What the producers of a run say of one table, added up."""
-
-    read: int = 0
-    merged: int = 0
-    rejected: int = 0
-    prepared: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-
-    def add(self, counts: dict[str, Any]) -> None:
-        self.read += counts.get("read", 0)
-        self.merged += counts.get("merged", 0)
-        self.rejected += counts.get("rejected", 0)
-        self.prepared += counts.get("prepared", 0)
-        for rule, n in counts.get("dropped", {}).items():
-            self.dropped[rule] = self.dropped.get(rule, 0) + n
-
-
-def totals_of(conn: Connection, run: str) -> dict[str, Totals]:
-    totals: dict[str, Totals] = {}
-    for table, counts in conn.execute("SELECT tab, counts FROM metal.counts WHERE run = %s", (run,)):
-        totals.setdefault(table, Totals()).add(counts)
-    return totals
 
 
 def settle(conn: Connection, run: str) -> Outcome:

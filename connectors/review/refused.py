@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 import polars as pl
+import polars.selectors as cs
 import psycopg
 from psycopg import errors
 
@@ -73,10 +74,10 @@ def write_letters(conn: Connection, master: bytes, header: Header, refused: list
     key = get_key(conn, master, header.run)
     letters: list[tuple[object, ...]] = []
     for frame, reason, column in refused:
-        for row in frame.to_dicts():
+        for row in _plain(frame).to_dicts():
             about = f"{header.run}/{header.table}/{header.producer}/{header.sequence}/{row[IDENTITY]}"
             name = blake2b(about.encode(), digest_size=16).hexdigest()
-            sealed = seal(key, orjson.dumps(row, default=str), name)
+            sealed = seal(key, orjson.dumps(row), name)
             position = orjson.dumps({"source": None, "split": header.producer, "line": row[IDENTITY]}).decode()
             letters.append((name, header.run, header.table, STAGE, "stored", column, reason, position, sealed))
     with conn.cursor() as cursor:
@@ -87,6 +88,13 @@ def write_letters(conn: Connection, master: bytes, header: Header, refused: list
         )
     conn.execute(_COUNT, {"run": header.run, "producer": STAGE, "table": header.table, "n": len(letters)})
     return len(letters)
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """As texts what JSON has no form for, and dates that Python has none for."""
+    return frame.with_columns(
+        cs.temporal().cast(pl.String), cs.decimal().cast(pl.String), cs.binary().bin.encode("base64")
+    )
 
 
 _COUNT = """

@@ -41,7 +41,7 @@ def change(conn: Connection, run: str, table: str, plan: TablePlan, frame: pl.Da
     there = sql.SQL("DELETE FROM {} AS t USING metal_changed AS c WHERE t._id = c._id")
     conn.execute(there.format(table_of(run, table)))
     conn.execute("TRUNCATE metal_changed")
-    kept = last.filter(pl.col(columns.OP) == 0) if columns.OP in last.columns else last
+    kept = last.filter(pl.col(columns.OP) == 0)
     if kept.height:
         append(conn, run, table, plan, kept, version)
 
@@ -67,7 +67,7 @@ def _stored(frame: pl.DataFrame, plan: TablePlan, version: int) -> pl.DataFrame:
         pl.col(columns.CHANGED).cast(pl.UInt64).reinterpret(signed=True).cast(width).alias(CHANGES),
     ]
     declared = [_written(frame.schema[name], name, kind) for name, kind in plan.columns.items()]
-    shown = [_calendar(column, frame[name]) for column, name in zip(declared, plan.columns, strict=True)]
+    shown = [_calendar(made, frame[name]).alias(name) for made, name in zip(declared, plan.columns, strict=True)]
     return frame.select(*own, *shown)
 
 

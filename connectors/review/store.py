@@ -137,6 +137,8 @@ def _groups(messages: list[Message]) -> list[Group]:
             continue
         frame = _decoded(message, header)
         append = bool(header.extra.get("append")) and OP not in frame.columns
+        if not append and OP not in frame.columns:
+            frame = frame.with_columns(pl.lit(0, dtype=pl.Int8).alias(OP))
         groups = tables[header.run, header.table]
         if not groups or not groups[-1].takes(header, append):
             groups.append(Group(header, append))

@@ -1,0 +1,153 @@
+"""Every value of every declared type stands in PostgreSQL as it was sent."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.review.rows import append
+from control_api.store.outbox import TablePlan
+from schemas.columns import COLUMN_TYPES, ColumnType, polars_type
+from tests.connectors.review.conftest import Store
+
+pytestmark = pytest.mark.stack
+
+FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
+TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+VALUES: dict[ColumnType, st.SearchStrategy[Any]] = {
+    "string": TEXT,
+    "int64": st.integers(-(2**63), 2**63 - 1),
+    "float64": st.floats(),
+    "decimal": st.decimals(-(10**20), 10**20, places=9),
+    "bool": st.booleans(),
+    "date": st.dates(),
+    "timestamp": st.datetimes(FIRST, LAST).map(lambda at: at.replace(tzinfo=UTC)),
+    "binary": st.binary(max_size=12),
+    "json": st.just('{"a": [1, null, "\\""]}'),
+}
+PLAN = TablePlan({f"c_{kind}": kind for kind in COLUMN_TYPES}, [("c_string", "normalize")], ["one"])
+ROWS = st.lists(st.tuples(*(st.none() | VALUES[kind] for kind in COLUMN_TYPES)), min_size=1, max_size=30)
+
+
+def framed(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    schema = {f"c_{kind}": polars_type(kind) for kind in COLUMN_TYPES}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    return frame.with_columns(
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("_id"),
+        pl.lit(0, dtype=pl.UInt16).alias("_src"),
+        pl.lit(0, dtype=pl.UInt64).alias("_chg"),
+    )
+
+
+def same(sent: Any, found: Any) -> bool:
+    if isinstance(sent, float) and isinstance(found, float):
+        return (math.isnan(sent) and math.isnan(found)) or (
+            sent == found and math.copysign(1, sent) == math.copysign(1, found)
+        )
+    return bool(sent == found) and (sent is None) == (found is None)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+def test_what_is_sent_is_what_is_found(store: Store, rows: list[tuple[Any, ...]]) -> None:
+    store.conn.execute("DELETE FROM metal.runs")
+    store.conn.execute("DROP SCHEMA IF EXISTS outbox_r CASCADE")
+    store.conn.execute("DELETE FROM metal.tasks")
+    store.add_run("r", plans={"t": PLAN})
+    append(store.conn, "r", "t", PLAN, framed(rows), 1)
+    found = [row[4:] for row in store.rows("r", "t")]
+    assert len(found) == len(rows)
+    for sent, got in zip(rows, found, strict=True):
+        assert all(same(a, b) for a, b in zip(sent, got, strict=True)), (sent, got)
+
+
+def test_hard_texts_and_numbers(store: Store) -> None:
+    texts = [
+        "",
+        None,
+        "\\.",
+        "\\N",
+        "NULL",
+        '"',
+        '""',
+        ",",
+        "a\rb",
+        "a\nb",
+        "\r\n",
+        " x ",
+        "\\x00",
+        "é\u2028😀",
+        "\t",
+        "'",
+    ]
+    store.add_run("r", plans={"t": PLAN})
+    rows = [(text, *[None] * (len(COLUMN_TYPES) - 1)) for text in texts]
+    append(store.conn, "r", "t", PLAN, framed(rows), 1)
+    assert [row[4] for row in store.rows("r", "t")] == texts
+
+
+def test_a_quoted_end_of_data_mark_on_a_line_of_its_own(store: Store) -> None:
+    store.add_run("r", plans={"t": PLAN})
+    append(store.conn, "r", "t", PLAN, framed([("a\n\\.\nb", *[None] * (len(COLUMN_TYPES) - 1))]), 1)
+    assert store.rows("r", "t")[0][4] == "a\n\\.\nb"
+
+
+def test_decimals_keep_every_digit(store: Store) -> None:
+    plan = TablePlan({"n": "decimal"}, [], ["one"])
+    store.add_run("r", plans={"t": plan})
+    numbers = [Decimal("12345678901234567890123456789.123456789"), Decimal("-0.000000001"), Decimal("0")]
+    frame = framed([tuple([None] * len(COLUMN_TYPES))] * 3).select("_id", "_src", "_chg")
+    frame = frame.with_columns(pl.Series("n", numbers, dtype=pl.Decimal(38, 9)))
+    append(store.conn, "r", "t", plan, frame, 1)
+    assert [row[4] for row in store.rows("r", "t")] == numbers
+
+
+def test_years_that_have_no_four_digits(store: Store) -> None:
+    plan = TablePlan({"d": "date", "t": "timestamp"}, [], ["one"])
+    store.add_run("r", plans={"t": plan})
+    first, last = date(1, 1, 1).toordinal() - 719163, date(9999, 12, 31).toordinal() - 719163
+    days = [first - 1, first - 366 * 100, last + 1, last + 366 * 5000, 0]
+    frame = pl.DataFrame({"_id": range(5), "_src": [0] * 5, "_chg": [0] * 5, "d": days}).select(
+        pl.col("_id"),
+        pl.col("_src").cast(pl.UInt16),
+        pl.col("_chg").cast(pl.UInt64),
+        pl.col("d").cast(pl.Int32).cast(pl.Date),
+        (pl.col("d") * 86_400_000_000 + 1).cast(pl.Datetime("us", "UTC")).alias("t"),
+    )
+    append(store.conn, "r", "t", plan, frame, 1)
+    epoch = "(d - DATE '1970-01-01'), extract(epoch FROM t)"
+    found = store.conn.execute(f"SELECT {epoch} FROM outbox_r.t ORDER BY _id".encode()).fetchall()
+    assert [day for day, _ in found] == days
+    assert [at for _, at in found] == [day * 86_400 + Decimal("0.000001") for day in days]
+
+
+def test_a_timestamp_is_in_utc(store: Store) -> None:
+    plan = TablePlan({"t": "timestamp"}, [], ["one"])
+    store.add_run("r", plans={"t": plan})
+    at = datetime(2024, 7, 1, 12, 0, 0, 1, tzinfo=UTC)
+    frame = framed([tuple([None] * len(COLUMN_TYPES))]).select("_id", "_src", "_chg")
+    append(store.conn, "r", "t", plan, frame.with_columns(pl.lit(at, dtype=pl.Datetime("us", "UTC")).alias("t")), 1)
+    found = store.rows("r", "t")[0][4]
+    assert (found, found.utcoffset()) == (at, timedelta(0))
+
+
+@pytest.mark.parametrize("bits", [0, 1, 15, 16, 31, 32, 64])
+def test_every_bit_of_a_change_is_kept(store: Store, bits: int) -> None:
+    plan = TablePlan({"n": "int64"}, [("n", f"rule{b}") for b in range(bits)], ["one"])
+    store.add_run("r", plans={"t": plan})
+    masks = [0, *(1 << b for b in range(bits))]
+    frame = pl.DataFrame(
+        {"_id": range(len(masks)), "_src": [65535] * len(masks), "_chg": masks, "n": range(len(masks))}
+    )
+    frame = frame.with_columns(pl.col("_src").cast(pl.UInt16), pl.Series("_chg", masks, dtype=pl.UInt64))
+    append(store.conn, "r", "t", plan, frame, 3)
+    found = store.rows("r", "t")
+    assert [row[3] % 2**64 for row in found] == masks
+    assert {row[1:3] for row in found} == {(3, -1)}

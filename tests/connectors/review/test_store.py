@@ -1,0 +1,208 @@
+"""A chunk is stored whole or not at all, once however often it comes, and never for a run that is over."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import polars as pl
+import pytest
+
+from connectors.review.messages import RunFails, Stale
+from connectors.review.session import open_session
+from connectors.review.store import store_batches
+from control_api.actions import transitions
+from control_api.store.outbox import TablePlan, count
+from tests.connectors.review.conftest import MASTER, Store
+from tests.connectors.review.outbox_messages import Log, Outbox, counts
+
+pytestmark = pytest.mark.stack
+
+
+def people(ids: list[int], name: str | None = "x", salary: float = 1.5, op: int | None = None) -> pl.DataFrame:
+    frame = pl.DataFrame(
+        {
+            "_id": ids,
+            "_src": [n % 2 for n in ids],
+            "_chg": [n % 4 for n in ids],
+            "id": ids,
+            "name": [name] * len(ids),
+            "salary": [salary] * len(ids),
+        },
+        schema={
+            "_id": pl.Int64,
+            "_src": pl.UInt16,
+            "_chg": pl.UInt64,
+            "id": pl.Int64,
+            "name": pl.String,
+            "salary": pl.Float64,
+        },
+    )
+    return frame if op is None else frame.with_columns(pl.lit(op, dtype=pl.Int8).alias("_op"))
+
+
+def test_stores_rows_with_version_and_provenance(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    log.add(outbox.data("person", people([1, 2, 3])))
+    done = store_batches(store.conn, log.chunk(), MASTER)
+    assert done.rows == 3
+    assert store.rows("r") == [(1, 1, 1, 1, 1, "x", 1.5), (2, 1, 0, 2, 2, "x", 1.5), (3, 1, 1, 3, 3, "x", 1.5)]
+    assert store.value("SELECT next_offset FROM metal.consumed WHERE topic = 'metal.outbox'") == 1
+    assert store.value("SELECT first_row_at IS NOT NULL FROM metal.runs")
+
+
+def test_what_was_stored_is_not_stored_again_under_a_new_offset(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    first, second = outbox.data("person", people([1])), outbox.data("person", people([2]))
+    log.add(first, second, first, second, outbox.data("person", people([3])))
+    store_batches(store.conn, log.chunk(0, 2), MASTER)
+    done = store_batches(store.conn, log.chunk(2), MASTER)
+    assert (done.rows, done.dropped) == (1, 2)
+    assert [row[0] for row in store.rows("r")] == [1, 2, 3]
+
+
+def test_a_chunk_that_repeats_itself_is_stored_once(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    first = outbox.data("person", people([1]))
+    log.add(first, first)
+    assert store_batches(store.conn, log.chunk(), MASTER).rows == 1
+
+
+def test_a_stale_writer_changes_nothing(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    log.add(outbox.data("person", people([1])), outbox.data("person", people([2])))
+    stale = log.chunk(0, 1)
+    store_batches(store.conn, log.chunk(0, 2), MASTER)
+    before = store.rows("r")
+    with pytest.raises(Stale):
+        store_batches(store.conn, stale, MASTER)
+    assert store.rows("r") == before
+    assert store.value("SELECT next_offset FROM metal.consumed WHERE topic = 'metal.outbox'") == 2
+
+
+def test_two_writers_of_one_partition_wait_for_one_another(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    log.add(outbox.data("person", people([1])))
+    with open_session(store.url) as other:
+        with other.transaction():
+            store_batches(other, log.chunk(), MASTER)
+        with pytest.raises(Stale):
+            store_batches(store.conn, log.chunk(), MASTER)
+    assert len(store.rows("r")) == 1
+
+
+def test_a_failure_in_the_middle_leaves_nothing(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    log.add(outbox.data("person", people([1])), outbox.data("nowhere", people([2])))
+    with pytest.raises(RunFails, match="nowhere"):
+        store_batches(store.conn, log.chunk(), MASTER)
+    assert store.rows("r") == []
+    assert store.value("SELECT next_offset FROM metal.consumed WHERE topic = 'metal.outbox'") == 0
+    assert store.value("SELECT count(*) FROM metal.watermarks") == 0
+
+
+@pytest.mark.parametrize("how", ["stop", "drop", "fail", "gone"])
+def test_batches_of_a_run_that_is_over_are_passed_by(store: Store, how: str) -> None:
+    store.add_run("r")
+    store.add_run("other")
+    outbox, log = Outbox("r"), Log()
+    log.add(outbox.data("person", people([1])), Outbox("other").data("person", people([7])))
+    with store.conn.transaction():
+        if how == "fail":
+            transitions.fail_run(store.conn, "test", "r", "because")
+        elif how == "gone":
+            store.conn.execute("DELETE FROM metal.runs WHERE run = 'r'")
+        else:
+            transitions.stop(store.conn, "test", "r", drop_prepared=how == "drop")
+    done = store_batches(store.conn, log.chunk(), MASTER)
+    assert (done.rows, done.dropped) == (1, 1)
+    assert [row[0] for row in store.rows("other")] == [7]
+
+
+def test_a_lost_table_fails_its_run(store: Store) -> None:
+    store.add_run("r")
+    store.conn.execute("DROP TABLE outbox_r.person")
+    log = Log()
+    log.add(Outbox("r").data("person", people([1])))
+    with pytest.raises(RunFails, match="has lost table person"):
+        store_batches(store.conn, log.chunk(), MASTER)
+
+
+def test_a_batch_of_other_columns_fails_its_run(store: Store) -> None:
+    store.add_run("r")
+    for frame in (people([1]).drop("name"), people([1]).with_columns(pl.col("name").str.len_bytes())):
+        log = Log()
+        log.add(Outbox("r").data("person", frame))
+        with pytest.raises(RunFails, match="name"):
+            store_batches(store.conn, log.chunk(), MASTER)
+
+
+def test_values_that_the_database_refuses_become_dead_letters_alone(store: Store) -> None:
+    plans = {"event": TablePlan({"name": "string", "at": "timestamp"}, [], ["log"])}
+    key = store.add_run("r", plans=plans)
+    ids = list(range(1, 101))
+    frame = pl.DataFrame({"_id": ids, "_src": [0] * 100, "_chg": [0] * 100, "name": [f"n{n}" for n in ids]}).select(
+        pl.col("_id"),
+        pl.col("_src").cast(pl.UInt16),
+        pl.col("_chg").cast(pl.UInt64),
+        pl.when(pl.col("_id") == 40).then(pl.lit("a\0b")).otherwise(pl.col("name")).alias("name"),
+        pl.when(pl.col("_id") == 77).then(-(2**62)).otherwise(0).cast(pl.Datetime("us", "UTC")).alias("at"),
+    )
+    outbox, log = Outbox("r"), Log()
+    log.add(outbox.data("event", frame))
+    done = store_batches(store.conn, log.chunk(), MASTER)
+    assert done.refused == 2
+    assert [row[0] for row in store.rows("r", "event")] == [n for n in ids if n not in (40, 77)]
+    letters = store.conn.execute("SELECT position->>'line', stage, col, reason FROM metal.dead_letters").fetchall()
+    assert {(line, stage) for line, stage, _, _ in letters} == {("40", "review"), ("77", "review")}
+    assert {column for _, _, column, _ in letters} == {None, "at"}
+    assert all("a\0b" not in reason and "-14" not in reason for *_, reason in letters)
+    assert len(key) == 32
+    log.add(outbox.end({"event": counts(100, 100)}))
+    store_batches(store.conn, log.chunk(1), MASTER)
+    assert store.state("r") == "prepared", store.value("SELECT reason FROM metal.runs")
+    assert not store.ended("r")  # two letters are open
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_upserts_and_deletions_equal_a_dict(store: Store, seed: int) -> None:
+    store.add_run("r", mode="continuous")
+    chance = random.Random(seed)
+    outbox, log = Outbox("r"), Log()
+    oracle: dict[int, tuple[Any, ...]] = {}
+    for epoch in range(12):
+        for _ in range(chance.randrange(1, 4)):
+            frames = []
+            for _ in range(chance.randrange(1, 12)):
+                n, op, salary = chance.randrange(15), int(chance.random() < 0.3), chance.random()
+                frames.append(people([n], f"e{epoch}", salary, op))
+                if op:
+                    oracle.pop(n, None)
+                else:
+                    oracle[n] = (n, epoch + 1, n % 2, n % 4, n, f"e{epoch}", salary)
+            log.add(outbox.data("person", pl.concat(frames), epoch=epoch, append=False))
+    at = 0
+    while at < len(log.messages):
+        end = at + chance.randrange(1, 9)
+        store_batches(store.conn, log.chunk(at, end), MASTER)
+        at = min(end, len(log.messages))
+    assert store.rows("r") == [oracle[n] for n in sorted(oracle)]
+
+
+def test_rows_appended_by_a_snapshot_are_changed_by_a_later_epoch(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    log.add(
+        outbox.data("person", people([1, 2, 3])),
+        outbox.data("person", people([2], "new"), epoch=1, append=False),
+        outbox.data("person", people([3], op=1), epoch=1, append=False),
+    )
+    store_batches(store.conn, log.chunk(), MASTER)
+    assert [(row[0], row[1], row[5]) for row in store.rows("r")] == [(1, 1, "x"), (2, 2, "new")]
+    assert count(store.conn, "r", "person") == 2
