@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from schemas.task.model import Kind, Task
@@ -20,11 +21,11 @@ Outputs = dict[str, dict[str, Kind]]
 @dataclass(frozen=True)
 class Components:
     """`outputs` gives every table's columns after its transforms, with what is wrong in the expressions;
-    `inspections` look at a task whose form is right."""
+    `inspections` look at a task whose form is right, and at the directory that its paths begin in."""
 
     rules: Mapping[str, type[Any]] = field(default_factory=dict)
     sources: Mapping[str, type[Any]] = field(default_factory=dict)
     methods: Mapping[str, type[Any]] = field(default_factory=dict)
     connections: Mapping[str, type[Any]] = field(default_factory=dict)
     outputs: Callable[[Task], tuple[Outputs, list[Finding]]] | None = None
-    inspections: tuple[Callable[[Task], list[Finding]], ...] = ()
+    inspections: tuple[Callable[[Task, Path], list[Finding]], ...] = ()

@@ -55,6 +55,18 @@ def validated(model: Any, data: Any, place: Place) -> tuple[Any, list[Finding]]:
         return None, [_finding(fault, model, place) for fault in _closest(_faults(error, data))]
 
 
+def validated_options(model: Any, options: dict[str, Any], place: Place) -> list[Finding]:
+    """What is wrong with options in which secrets are only named: the values of those can't be judged."""
+    named = {(*place, key) for key, value in options.items() if is_secret(value)}
+    findings = validated(model, options, place)[1]
+    return [finding for finding in findings if finding.place[: len(place) + 1] not in named]
+
+
+def is_secret(value: Any) -> bool:
+    """Whether this is `{env: NAME}` or `{file: PATH}`."""
+    return isinstance(value, dict) and len(value) == 1 and not value.keys().isdisjoint({"env", "file"})
+
+
 @dataclass(frozen=True)
 class _Fault:
     """One of pydantic's errors, its path split into what exists in the data and the forms that were tried."""

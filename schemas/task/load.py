@@ -16,7 +16,7 @@ from schemas.task.form import validated
 from schemas.task.model import Task
 from schemas.task.relations import check_methods, check_relations
 from schemas.task.tables import check_tables
-from schemas.task.text import Document, Finding, dotted, parse, read_text
+from schemas.task.text import Document, Finding, Place, dotted, parse, read_text
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,17 @@ def lint(path: Path, components: Components) -> list[Mistake]:
     return _read(path, components)[2]
 
 
+def lint_text(path: Path, text: str, components: Components) -> tuple[Task | None, list[Mistake]]:
+    """What a text holds that would stand in a file of this path: its task, and every mistake.
+
+    The task is whole only where no mistake is an error.
+    """
+    document = parse(text)
+    base = path.resolve().parent
+    task, findings = judge(document.data, components, base, unread=bool(document.findings))
+    return task, _mistakes(path, document, [*document.findings, *findings])
+
+
 def _read(path: Path, components: Components) -> tuple[str, Task | None, list[Mistake]]:
     try:
         raw = path.read_bytes()
@@ -55,14 +66,7 @@ def _read(path: Path, components: Components) -> tuple[str, Task | None, list[Mi
     return text, *lint_text(path, text, components)
 
 
-def lint_text(path: Path, text: str, components: Components) -> tuple[Task | None, list[Mistake]]:
-    """The task that a text describes, with every mistake; `path` is how the mistakes call it."""
-    document = parse(text)
-    task, findings = judge(document.data, components, unread=bool(document.findings))
-    return task, _mistakes(path, document, [*document.findings, *findings])
-
-
-def judge(data: Any, components: Components, unread: bool = False) -> tuple[Task | None, list[Finding]]:
+def judge(data: Any, components: Components, base: Path, unread: bool = False) -> tuple[Task | None, list[Finding]]:
     """The task that data holds, with what is wrong in it; `unread`: its text had mistakes already."""
     if data is None and unread:
         return None, []
@@ -73,7 +77,7 @@ def judge(data: Any, components: Components, unread: bool = False) -> tuple[Task
     if task is None:
         task, broken = _sound(data, findings)
     if task is not None:
-        findings = [*findings, *_checked(task, components, broken)]
+        findings = [*findings, *_checked(task, components, base, broken)]
     return task, findings
 
 
@@ -103,17 +107,27 @@ def _sources_of(table: Any) -> set[str]:
     return set(bases) | {name for join in joined if isinstance(join, dict) for name in join}
 
 
-def _checked(task: Task, components: Components, broken: frozenset[str]) -> list[Finding]:
+def _checked(task: Task, components: Components, base: Path, broken: frozenset[str]) -> list[Finding]:
+    """Findings of the checks here, then of the components' own where nothing was found yet."""
     findings = [*check_tables(task, components), *check_relations(task, components, broken)]
     outputs: Outputs = {}
     later: list[Finding] = []
     if components.outputs is not None:
         outputs, later = components.outputs(task)
-    later += check_methods(task, outputs)
+    findings = _added(findings, [*later, *check_methods(task, outputs)])
     for inspection in components.inspections:
-        later += inspection(task)
+        findings = _added(findings, inspection(task, base))
+    return findings
+
+
+def _added(findings: list[Finding], later: list[Finding]) -> list[Finding]:
     told = {finding.place for finding in findings}
-    return findings + [finding for finding in later if finding.place not in told]
+
+    def known(place: Place) -> bool:
+        above = (place[:length] for length in range(4, len(place) + 1))  # a component's config, or within it
+        return any(one in told for one in above) or any(one[: len(place)] == place for one in told)
+
+    return findings + [finding for finding in later if not known(finding.place)]
 
 
 def _mistakes(path: Path, document: Document, findings: list[Finding]) -> list[Mistake]:

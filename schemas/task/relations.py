@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from schemas.task.components import Components, Outputs
-from schemas.task.form import meant, validated
+from schemas.task.form import meant, validated, validated_options
 from schemas.task.model import Join, Method, Secret, Table, Task
 from schemas.task.text import Finding, Place
 
@@ -141,7 +141,7 @@ def _connections(task: Task, components: Components) -> Iterator[Finding]:
         secrets = list(_secrets(connection.options, place))
         yield from secrets
         if known is not None:
-            found = validated(getattr(known, "Config", known), connection.options, place)[1]
+            found = validated_options(getattr(known, "Config", known), connection.options, place)
             told = {finding.place for finding in secrets}
             yield from (finding for finding in found if finding.place not in told)
         if name not in used:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from schemas.task.components import Components
-from schemas.task.form import meant, validated
+from schemas.task.form import meant, validated, validated_options
 from schemas.task.model import Prefer, Source, Step, Table, Task
 from schemas.task.text import Finding, Place
 
@@ -135,7 +135,7 @@ def _component(
     if name not in known:
         yield Finding((*place, what), f"there is no {what} {name}", meant(name, known))
     else:
-        yield from validated(known[name].Config, options, place)[1]
+        yield from validated_options(known[name].Config, options, place)
 
 
 def _step(table: Table, step: Step, index: int, place: Place) -> Iterator[Finding]:

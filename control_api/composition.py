@@ -1,0 +1,103 @@
+"""The composition root: finds what a task may name by walking packages. The only place that knows them all.
+
+A rule, method or source is one file with one class that has a `name`. A source that reads from a system has
+`connection`, the type of connection that it needs, and `Connection`, the model of that connection's options.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import connectors.sources
+import processors.anonymize
+import processors.rules
+from connectors.sources.contract import SourceKind
+from processors.anonymize.protocol import Anonymization
+from processors.anonymize.runner import compile_methods, embed_files
+from processors.rules.protocol import Rule
+from processors.rules.runner import compile_rules
+from processors.transform.outputs import outputs
+from processors.wrong_config import ConfigError, Wrong
+from schemas.discovery import discover
+from schemas.task.components import Components
+from schemas.task.jsonschema import task_schema
+from schemas.task.model import Column, Task
+from schemas.task.text import Finding, Place
+
+
+@cache
+def components() -> Components:
+    """Everything that a task may name."""
+    rules = discover(processors.rules, Rule)  # type: ignore[type-abstract]  # looked at, never made
+    methods = discover(processors.anonymize, Anonymization)  # type: ignore[type-abstract]  # the same
+    sources = discover(connectors.sources, SourceKind)  # type: ignore[type-abstract]  # the same
+    return Components(
+        rules=rules,
+        sources=sources,
+        methods=methods,
+        connections=_connections(sources),
+        outputs=outputs,
+        inspections=(
+            lambda task, _: _inspect_rules(task, rules),
+            lambda task, base: _inspect_methods(task, base, methods),
+        ),
+    )
+
+
+def task_json_schema() -> dict[str, Any]:
+    """The JSON Schema of a task file, its components included."""
+    return task_schema(components())
+
+
+def write_task_json_schema(path: Path) -> None:
+    """Writes what `docs/task.schema.json` holds."""
+    path.write_text(json.dumps(task_json_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _connections(sources: dict[str, Any]) -> dict[str, type[Any]]:
+    found = (source for source in sources.values() if getattr(source, "Connection", None) is not None)
+    return {source.connection: source.Connection for source in found}
+
+
+def _inspect_rules(task: Task, rules: dict[str, Any]) -> list[Finding]:
+    findings: list[Finding] = []
+    for name, table in task.tables.items():
+        try:
+            compile_rules(table.columns, rules)
+        except ConfigError as error:
+            findings += _findings(("tables", name, "columns"), error.mistakes)
+    return findings
+
+
+def _inspect_methods(task: Task, base: Path, methods: dict[str, Any]) -> list[Finding]:
+    given, _ = outputs(task)
+    findings: list[Finding] = []
+    for name, table in task.tables.items():
+        if name not in given:
+            continue
+        columns = {column: Column(type=kind.type, scale=kind.scale) for column, kind in given[name].items()}
+        place: Place = ("tables", name, "anonymize")
+        try:
+            whole = embed_files(table.anonymize, methods, lambda path: _read(base, path))
+            compile_methods(name, columns, whole, methods)
+        except ConfigError as error:
+            findings += _findings(place, error.mistakes)
+    return findings
+
+
+def _read(base: Path, path: str) -> str:
+    try:
+        return (base / path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise OSError(f"{path} is not UTF-8") from error
+
+
+def _findings(place: Place, mistakes: tuple[Wrong, ...]) -> list[Finding]:
+    return [Finding((*place, *wrong.path), wrong.wrong, wrong.right) for wrong in mistakes]
+
+
+if __name__ == "__main__":  # python -m control_api.composition
+    write_task_json_schema(Path(__file__).parents[1] / "docs" / "task.schema.json")
