@@ -132,6 +132,6 @@ class Draw:
 
 
 def _unit(bits: pl.Series) -> pl.Series:
-    """53 bits as a number strictly between 0 and 1."""
-    # 52 bits and a half: the largest stays below 1 after rounding
+    """The upper 52 bits as a number strictly between 0 and 1."""
+    # a half is added, which 53 bits hold exactly, so neither 0 nor 1 comes out
     return ((bits // (1 << 12)).cast(pl.Float64) + 0.5) * 2.0**-52
