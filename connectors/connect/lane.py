@@ -58,7 +58,7 @@ class LaneReader:
         self.run = run
         self.lane = lane
         self.signals = signals
-        self._around = around
+        self.around = around
         self._producer = f"lane/{lane.lane}"
         logical = 0 if lane.lane == REPLAY_LANE else lane.lane
         self._partition = topics.partition_of(run.run, logical, around.sender.partitions)
@@ -80,13 +80,13 @@ class LaneReader:
             found.append(offset)
             claimed.set()
 
-        header = self._header("claim", "", 0, -1, {}, sequence=-1)
-        self._around.sender.send(self._partition, header, b"", delivered)
+        header = self.header("claim", "", 0, -1, {}, sequence=-1)
+        self.around.sender.send(self._partition, header, b"", delivered)
         while not claimed.is_set():
-            self._around.sender.poll(0.05)
+            self.around.sender.poll(0.05)
         if self.lane.generation > 1:
             self.state = read_back(
-                self._around.kafka,
+                self.around.kafka,
                 self._partition,
                 self.run.run,
                 self._producer,
@@ -105,7 +105,7 @@ class LaneReader:
             sequence=self.state.sequence,
         )
 
-    def _header(
+    def header(
         self, kind: Any, table: str, rows: int, epoch: int, extra: dict[str, Any], sequence: int | None = None
     ) -> Header:
         number = self.state.sequence + 1 if sequence is None else sequence
@@ -122,9 +122,9 @@ class LaneReader:
             extra,
         )
 
-    def _send(self, header: Header, payload: bytes) -> None:
+    def send(self, header: Header, payload: bytes) -> None:
         self.state.apply(header)
-        self._around.sender.send(self._partition, header, payload, self._on_delivered)
+        self.around.sender.send(self._partition, header, payload, self._on_delivered)
         hit("connect.after_produce")
 
     def _on_delivered(self, header: Header, offset: int) -> None:
@@ -135,9 +135,9 @@ class LaneReader:
     def save(self, done: bool = False) -> None:
         """A hint for whoever comes next, and what was read so far for whoever looks."""
         with self._lock:
-            checkpoint = {"offset": self._offset, "state": self._delivered.encode()}
+            checkpoint = {"offset": self._offset, "epoch": self._delivered.epoch, "state": self._delivered.encode()}
             read = {table: dict(counts) for table, counts in self._delivered.read.items()}
-        if not self._around.save(checkpoint, read, done):
+        if not self.around.save(checkpoint, read, done):
             self.signals.stop.set()
         self._saved = time.monotonic()
 
@@ -145,7 +145,7 @@ class LaneReader:
 
     def source(self, table: str, name: str) -> Source:
         if (table, name) not in self._sources:
-            self._sources[table, name] = self._around.open_source(table, name)
+            self._sources[table, name] = self.around.open_source(table, name)
         return self._sources[table, name]
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class LaneReader:
     def going(self) -> bool:
         """False when the lane has to be left; waits while the run is paused."""
         while self.signals.paused.is_set() and not self.signals.stop.is_set():
-            self._around.sender.poll(0.05)
+            self.around.sender.poll(0.05)
         return not self.signals.stop.is_set()
 
     def read_split(self, planned: PlannedSplit, tick: Callable[[], None]) -> Iterator[None]:
@@ -190,25 +190,25 @@ class LaneReader:
                 "rejects": rejects.height,
                 "at": time.time(),
             }
-            header = self._header("data", planned.table, piece.height + rejects.height, 0, extra)
-            self._send(header, extracted.seal(piece, rejects, self._around.key))
+            header = self.header("data", planned.table, piece.height + rejects.height, 0, extra)
+            self.send(header, extracted.seal(piece, rejects, self.around.key))
             metrics.RECORDS.inc(header.rows)
             metrics.REJECTED.inc(rejects.height)
 
     def barrier(self, epoch: int) -> None:
-        self._send(self._header("barrier", "", 0, epoch, {"read": self.state.read}), b"")
+        self.send(self.header("barrier", "", 0, epoch, {"read": self.state.read}), b"")
 
     # The two ways of reading.
 
     def run_snapshot(self) -> None:
         if self.state.epoch < FINAL:
-            for planned in self._around.splits():
+            for planned in self.around.splits():
                 for _ in self.read_split(planned, lambda: None):
                     pass
                 if not self.going():
                     return
             self.barrier(FINAL)
-        if self._flush():
+        if self.flush():
             self.save(done=True)
 
     def run_continuous(self, discover: Callable[[], None]) -> None:
@@ -224,7 +224,7 @@ class LaneReader:
         while self.going():
             if time.monotonic() - looked > 1.0:
                 discover()
-                splits = self._around.splits()
+                splits = self.around.splits()
                 looked = time.monotonic()
             moved = False
             for planned in splits:
@@ -235,14 +235,14 @@ class LaneReader:
             tick()
             if time.monotonic() - self._saved > 1.0:
                 self.save()
-            self._around.sender.poll(0 if moved else min(0.05, length / 10))
+            self.around.sender.poll(0 if moved else min(0.05, length / 10))
 
-    def _flush(self) -> bool:
+    def flush(self) -> bool:
         while self.going():
             with self._lock:
                 if self._delivered.sequence >= self.state.sequence:
                     return True
-            self._around.sender.poll(0.02)
+            self.around.sender.poll(0.02)
         return False
 
 

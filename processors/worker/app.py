@@ -8,7 +8,6 @@ from typing import Any
 
 import faust
 import structlog
-from yarl import URL
 
 from processors.worker import metrics
 from processors.worker.delivery import StrictTransport
@@ -36,11 +35,10 @@ class WorkerApp(faust.App):  # type: ignore[misc]  # faust carries no types
         return StrictTransport(self.conf.broker_producer, self)
 
 
-def make_app(brokers: list[str], security: dict[str, Any], folder: Path, session: float) -> WorkerApp:
+def make_app(kafka: dict[str, Any], folder: Path, session: float) -> WorkerApp:
     return WorkerApp(
         GROUP,
-        broker=[URL(f"kafka://{broker}") for broker in brokers],
-        **security,
+        **kafka,
         store="memory://",
         datadir=folder / "faust",
         web_enabled=False,

@@ -48,7 +48,7 @@ def closing(progress: Progress, producers: list[str]) -> int | None:
     epoch = min(ends)
     if epoch >= FINAL:
         replays = progress.seen.get(REPLAY, [0, -1, -1])[2]
-        epoch = max(epoch, FINAL + max(replays, 0))
+        epoch = max(epoch, replays)
     return epoch if epoch > progress.epoch else None
 
 

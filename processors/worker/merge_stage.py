@@ -121,7 +121,7 @@ class MergeStage:
                 if info.plan.relational:
                     payload = related(change.upserts, change.gone, table, info, progress.closes)
                 else:
-                    payload = prepared(change.upserts, change.gone, table, info, _first(part))
+                    payload = prepared(change.upserts, change.gone, table.output_plan, info, _first(part))
             yield change, payload
 
     async def _reject(self, part: RunPart, table: TablePlan, rejected: pl.DataFrame) -> list[Awaitable[Any]]:

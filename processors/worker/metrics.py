@@ -36,3 +36,16 @@ LAG = Gauge("metal_lag_records", "Batches behind the end of the assigned partiti
 REBALANCES = Counter("metal_rebalances_total", "How often partitions were assigned anew", registry=REGISTRY)
 HOLES = Gauge("metal_delivery_holes", "Holes in the offsets that were answered by seeking back", registry=REGISTRY)
 LAST = Gauge("metal_last_processed_timestamp_seconds", "When the last batch was taken in", registry=REGISTRY)
+
+_work = 0.0
+
+
+def worked() -> None:
+    """Something was done: a batch taken in, a piece of an epoch sent."""
+    global _work
+    _work += 1
+    LAST.set_to_current_time()
+
+
+def work_done() -> float:
+    return _work

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
+from processors.worker import metrics
 from schemas import headers
 
 
@@ -14,6 +15,7 @@ class Outlet:
         self.partitions = partitions  # of every stage topic
 
     async def send(self, topic: str, partition: int, header: headers.Header, payload: bytes) -> Awaitable[Any]:
+        metrics.worked()
         sent: Awaitable[Any] = await self._app.producer.send(
             topic, header.run.encode(), payload, partition, None, headers.encode(header)
         )

@@ -84,6 +84,7 @@ class Stage:
         # Enforces: an offset is acknowledged only after what it caused is durable, and in offset order.
         await stream.ack(event)
         metrics.ACKED.labels(self.name).inc()
+        metrics.worked()
 
     async def _process(self, partition: int, event: Any) -> Pending:
         message = event.message

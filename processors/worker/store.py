@@ -126,6 +126,15 @@ class SegmentStore(Store):  # type: ignore[misc]  # faust carries no types
         shutil.rmtree(self.folder, ignore_errors=True)
         self._known.clear()
 
+    async def backup_partition(
+        self, tp: TP | int, flush: bool = True, purge: bool = False, keep: int = 1
+    ) -> None:
+        """The changelog is the copy of what stands here; there is no other."""
+
+    def restore_backup(self, tp: TP | int, latest: bool = True, backup_id: int = 0) -> None:
+        """A partition is restored from its changelog alone, so what stands here is thrown away."""
+        self.wipe(tp if isinstance(tp, int) else tp.partition)
+
     def _clear(self) -> None:
         self.reset_state()
 

@@ -1,0 +1,97 @@
+"""A derived table: the surviving rows of one table, joined with those they refer to, transformed and aggregated.
+
+A function of the surviving rows, whatever their order. A joined frame names its columns `table.column`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from processors.aggregate.group import aggregate
+from processors.merge.resolve import IDENT
+from processors.transform.aggregates import AggregatePlan
+from processors.transform.outputs import output_columns, projection, table_plan
+from processors.transform.steps import RecordTransform
+from schemas.columns import HASH
+from schemas.errors import Fatal
+from schemas.placement import seed
+from schemas.task.model import Kind, Task
+
+
+@dataclass(frozen=True)
+class DerivedTable:
+    name: str
+    base: str
+    joins: tuple[tuple[str, str, str], ...]  # (joined table, column of the base, key of the joined table)
+    needed: dict[str, tuple[str, ...]]  # table -> columns
+    transform: RecordTransform
+    grouped: AggregatePlan | None
+    kinds: dict[str, Kind]  # what comes out
+    renamed: dict[str, str]  # without an aggregate: what comes out -> column of the joined frame
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.kinds)
+
+
+def derive_table(
+    table: DerivedTable, rows: Mapping[str, pl.DataFrame], derived: Mapping[str, pl.DataFrame], key: bytes
+) -> pl.DataFrame:
+    """`_ident` and the columns of the derived table."""
+    frame = _joined(table, {**rows, **derived})
+    if frame is None:
+        schema = {source: kind.polars for source, kind in table.transform.columns.items()}
+        frame = pl.DataFrame(schema={IDENT: pl.UInt64, **schema})
+    else:
+        frame = table.transform.apply(frame).kept
+    if table.grouped is not None:
+        result = aggregate(frame, table.grouped)
+        names = [group.name for group in table.grouped.by]
+        identity = pl.struct(names).hash(seed(key, table.name)) if names else pl.lit(1, dtype=pl.UInt64)
+    else:
+        result = frame.select(pl.col(IDENT), *(pl.col(source).alias(name) for name, source in table.renamed.items()))
+        identity = pl.col(IDENT)
+    return result.select(identity.alias(IDENT), *table.columns)
+
+
+def _joined(table: DerivedTable, there: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
+    base = there.get(table.base)
+    if base is None:
+        return None
+    frame = _qualified(base, table.base, table.needed[table.base], keep_identity=True)
+    for other, column, other_key in table.joins:
+        right = there.get(other)
+        if right is None:
+            return None
+        matched = _qualified(right, other, table.needed[other], keep_identity=False)
+        frame = frame.join(
+            matched, left_on=f"{table.base}.{column}", right_on=f"{other}.{other_key}", how="inner", coalesce=False
+        )
+    return frame
+
+
+def _qualified(frame: pl.DataFrame, name: str, columns: tuple[str, ...], keep_identity: bool) -> pl.DataFrame:
+    named = [pl.col(column).alias(f"{name}.{column}") for column in columns]
+    if keep_identity:
+        named.append(pl.col(HASH if HASH in frame.columns else IDENT).alias(IDENT))
+    return frame.select(named)
+
+
+def compile_derived(name: str, task: Task) -> DerivedTable:
+    (base, joins), *_ = (task.tables[name].from_ or {}).items()
+    joined = []
+    for other, column in joins.join.items():
+        key = task.tables[other].primary_key
+        if key is None or len(key.columns) != 1:
+            raise Fatal(f"tables.{name}.from.{base}.join.{other}: a joined table needs a primary key of one column")
+        joined.append((other, column, key.columns[0]))
+    transform, grouped = table_plan(name, task)
+    kinds = output_columns(name, task)
+    needed: dict[str, tuple[str, ...]] = {}
+    for one in (base, *(other for other, _, _ in joined)):
+        needed[one] = tuple(output_columns(one, task))
+    renamed = {} if grouped is not None else projection(name, task)
+    return DerivedTable(name, base, tuple(joined), needed, transform, grouped, kinds, renamed)

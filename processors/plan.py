@@ -1,0 +1,192 @@
+"""A task compiled into what the stages call: rules, merge, references, transforms and anonymization of each table.
+
+A function of the spec and the components that were found; knows no topic, database or file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from processors.aggregate.derive import DerivedTable, compile_derived
+from processors.anonymize.protocol import Anonymization
+from processors.anonymize.runner import CompiledMethods, compile_methods
+from processors.merge.resolve import IDENT, MergePlan
+from processors.references.survivors import Reference
+from processors.rules.protocol import Rule
+from processors.rules.runner import CompiledRules, compile_rules
+from processors.transform.outputs import table_plan
+from processors.transform.steps import RecordTransform
+from schemas.columns import CHANGED, OP, POSITION, SOURCE, ColumnType
+from schemas.errors import Fatal
+from schemas.task.model import Changes, Column, Kind, Prefer, Table, Task
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """How rows of one table leave for the review store."""
+
+    name: str
+    methods: CompiledMethods
+    output: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """A collected table."""
+
+    name: str
+    columns: tuple[str, ...]
+    text_columns: tuple[str, ...]
+    sources: tuple[str, ...]
+    change_columns: tuple[str, ...]  # `_pos` and `_op` where a source tells changes
+    rules: CompiledRules
+    merge: MergePlan
+    transform: RecordTransform | None
+    carried: tuple[str, ...]  # the columns after transforms
+    carried_schema: dict[str, pl.DataType]
+    output_plan: OutputPlan
+
+
+@dataclass(frozen=True)
+class DerivedPlan:
+    """A table computed from others."""
+
+    table: DerivedTable
+    output_plan: OutputPlan
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    tables: dict[str, TablePlan]
+    derived: dict[str, DerivedPlan]
+    references: tuple[Reference, ...]
+    needed: dict[str, tuple[str, ...]]  # table -> columns that references, joins and aggregates look at
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def relational(self) -> bool:
+        """Tables meet each other, so they go by the relate stage."""
+        return bool(self.references or self.derived)
+
+    def outputs(self) -> dict[str, OutputPlan]:
+        found: dict[str, TablePlan | DerivedPlan] = {**self.tables, **self.derived}
+        return {name: plan.output_plan for name, plan in found.items()}
+
+
+def compile_task(task: Task, rules: Mapping[str, type[Rule]], methods: Mapping[str, type[Anonymization]]) -> TaskPlan:
+    tables: dict[str, TablePlan] = {}
+    derived: dict[str, DerivedPlan] = {}
+    for name, table in task.tables.items():
+        if table.derived:
+            compiled = compile_derived(name, task)
+            derived[name] = DerivedPlan(compiled, _output(name, table, compiled.kinds, methods))
+        else:
+            tables[name] = _collected(name, table, task, rules, methods)
+    references = tuple(_references(task))
+    needed = {name: _needed(name, references, derived) for name in tables}
+    notes = [note for plan in (*tables.values(), *derived.values()) for note in plan.output_plan.methods.unsupported]
+    return TaskPlan(tables, _in_order(derived), references, needed, tuple(notes))
+
+
+def _in_order(derived: Mapping[str, DerivedPlan]) -> dict[str, DerivedPlan]:
+    """What is derived from a derived table comes behind it."""
+    ordered: dict[str, DerivedPlan] = {}
+
+    def add(name: str) -> None:
+        if name in ordered or name not in derived:
+            return
+        for below in derived[name].table.needed:
+            add(below)
+        ordered[name] = derived[name]
+
+    for name in derived:
+        add(name)
+    return ordered
+
+
+def _output(
+    name: str, table: Table, kinds: Mapping[str, Kind], methods: Mapping[str, type[Anonymization]]
+) -> OutputPlan:
+    columns = {column: Column(type=kind.type, scale=kind.scale) for column, kind in kinds.items()}
+    return OutputPlan(name, compile_methods(name, columns, table.anonymize, methods), tuple(kinds))
+
+
+def _collected(
+    name: str,
+    table: Table,
+    task: Task,
+    rules: Mapping[str, type[Rule]],
+    methods: Mapping[str, type[Anonymization]],
+) -> TablePlan:
+    transform, grouped = table_plan(name, task)
+    if grouped is not None:
+        raise Fatal(f"tables.{name}.transform: aggregate in a table of its own, with `from: {{{name}: {{}}}}`")
+    tells = any(source.changes for source in table.sources.values())
+    return TablePlan(
+        name=name,
+        columns=tuple(table.columns),
+        text_columns=tuple(c for c, column in table.columns.items() if column.type in ("string", "json")),
+        sources=tuple(table.sources),
+        change_columns=(POSITION, OP) if tells else (),
+        rules=compile_rules(table.columns, rules),
+        merge=_merge(name, table),
+        transform=transform if transform.operations else None,
+        carried=tuple(transform.columns),
+        carried_schema=_schema(transform.columns),
+        output_plan=_output(name, table, transform.columns, methods),
+    )
+
+
+def _schema(kinds: Mapping[str, Kind]) -> dict[str, pl.DataType]:
+    own: dict[str, pl.DataType] = {IDENT: pl.UInt64(), SOURCE: pl.UInt16(), CHANGED: pl.UInt64()}
+    return own | {name: kind.polars for name, kind in kinds.items()}
+
+
+def _merge(name: str, table: Table) -> MergePlan:
+    columns = tuple(table.columns)
+    if table.primary_key is None:
+        return MergePlan(columns)
+    key = tuple(table.primary_key.columns)
+    conflicts = table.primary_key.conflicts
+    sources = list(table.sources)
+    changes = frozenset(i for i, source in enumerate(table.sources.values()) if source.changes)
+    order_by = tuple(
+        (i, source.changes.order_by)
+        for i, source in enumerate(table.sources.values())
+        if isinstance(source.changes, Changes) and source.changes.order_by is not None
+    )
+    if isinstance(conflicts, Prefer):
+        ranks = tuple(conflicts.prefer.index(source) for source in sources)
+        return MergePlan(columns, key, "prefer", ranks, changes, order_by)
+    if conflicts == "drop_all":
+        return MergePlan(columns, key, "drop_all", (), changes, order_by)
+    regenerate = next((c for c in key if table.columns[c].type in ("int64", "string")), None)
+    if regenerate is None:
+        raise Fatal(f"tables.{name}.primary_key: keep_all gives new keys to columns of type int64 or string only")
+    kind: ColumnType = table.columns[regenerate].type
+    return MergePlan(columns, key, "keep_all", (), changes, order_by, regenerate, kind)
+
+
+def _references(task: Task) -> list[Reference]:
+    found = []
+    for name, table in task.tables.items():
+        for column, spec in table.columns.items():
+            if spec.references:
+                target, target_column = spec.references.split(".")
+                found.append(Reference(name, column, target, target_column))
+    return found
+
+
+def _needed(name: str, references: tuple[Reference, ...], derived: Mapping[str, DerivedPlan]) -> tuple[str, ...]:
+    columns: dict[str, None] = {}
+    for link in references:
+        if link.table == name:
+            columns[link.column] = None
+        if link.target == name:
+            columns[link.target_column] = None
+    for table in derived.values():
+        columns |= dict.fromkeys(table.table.needed.get(name, ()))
+    return tuple(columns)

@@ -1,0 +1,90 @@
+"""Looks after a worker from inside: is it ready, does what it reads get acknowledged, does its recovery go on.
+
+A worker that stands still is ended; whoever comes next starts from what was acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from processors.worker import metrics
+from processors.worker.app import Worker
+from processors.worker.pipeline import end_process
+
+log = structlog.get_logger()
+
+STALL = 180.0  # seconds behind the end of a partition without anything done
+RECOVERY = 300.0  # seconds of recovery without an entry read
+
+
+class Watch:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._recovering_since: float | None = time.monotonic()
+        self._stalled_since: float | None = None
+        self._activity = -1.0
+        self._beat = 0.0
+
+    def ready(self) -> tuple[bool, str]:
+        app = self._worker.app
+        if time.monotonic() - self._beat > 10:
+            return False, "the event loop does not answer"
+        if app.rebalancing or not app.tables.recovery.completed.is_set():
+            return False, "recovering"
+        if self._stalled_since is not None and time.monotonic() - self._stalled_since > STALL / 3:
+            return False, "batches wait, and none is acknowledged"
+        return True, "working"
+
+    async def run(self) -> None:
+        while True:
+            self._beat = time.monotonic()
+            self._look()
+            await asyncio.sleep(1.0)
+
+    def _look(self) -> None:
+        app = self._worker.app
+        for name, table in self._worker.tables.items():
+            metrics.STATE_BYTES.labels(name).set(table.store.size())
+        consumer = app.consumer
+        metrics.HOLES.set(consumer.holes)
+        recovering = app.rebalancing or not app.tables.recovery.completed.is_set()
+        self._recovering(recovering)
+        if not recovering:
+            self._stalled(self._lag())
+
+    def _recovering(self, recovering: bool) -> None:
+        if not recovering:
+            self._recovering_since = None
+            return
+        moved = sum(value or 0 for value in self._worker.app.tables.recovery.active_offsets.values())
+        if self._recovering_since is None or moved != self._activity:
+            self._recovering_since, self._activity = time.monotonic(), moved
+        elif time.monotonic() - self._recovering_since > RECOVERY:
+            end_process("the tables' recovery stands still")
+
+    def _lag(self) -> int:
+        """Batches that wait in the assigned stage partitions."""
+        consumer = self._worker.app.consumer
+        lag: dict[str, int] = {}
+        for tp in consumer.assignment():
+            if consumer._is_changelog_tp(tp):
+                continue
+            end = consumer.highwater(tp)
+            due = consumer.due.get((tp.topic, tp.partition))
+            if end is not None and due is not None:
+                lag[tp.topic] = lag.get(tp.topic, 0) + max(0, end - due)
+        for topic, count in lag.items():
+            metrics.LAG.labels(topic).set(count)
+        return sum(lag.values())
+
+    def _stalled(self, lag: int) -> None:
+        done = metrics.work_done()
+        if lag == 0 or done != self._activity:
+            self._stalled_since, self._activity = None, done
+        elif self._stalled_since is None:
+            self._stalled_since = time.monotonic()
+        elif time.monotonic() - self._stalled_since > STALL:
+            end_process("batches wait, and none is acknowledged")

@@ -1,0 +1,88 @@
+"""Segments: what goes in comes out, point reads and walks agree with the plain rows, nothing opens without the key."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.segments.format import build, from_bytes
+from processors.segments.walk import ranges, walk
+from schemas.columns import HASH
+from schemas.errors import Fatal
+
+KEY = bytes(range(32))
+hashes = st.lists(st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 2**63, 2**64 - 1])), max_size=60)
+
+
+def frame_of(values: list[int]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {HASH: pl.Series(values, dtype=pl.UInt64), "text": [f"row {i}" for i in range(len(values))]},
+        schema={HASH: pl.UInt64, "text": pl.String},
+    ).sort(HASH)
+
+
+def same(left: pl.DataFrame, right: pl.DataFrame) -> bool:
+    return left.select(HASH, "text").sort(HASH, "text").equals(right.select(HASH, "text").sort(HASH, "text"))
+
+
+@given(hashes, st.integers(1, 9))
+def test_rows_come_back(values: list[int], block_rows: int) -> None:
+    frame = frame_of(values)
+    segment = from_bytes(build(frame, KEY, block_rows), KEY)
+    assert segment.rows == frame.height
+    back = segment.all()
+    assert (back is None) == (frame.height == 0)
+    if back is not None:
+        assert same(back, frame)
+
+
+@given(hashes, hashes, st.integers(1, 9))
+def test_a_point_read_finds_exactly_the_wanted(values: list[int], others: list[int], block_rows: int) -> None:
+    frame = frame_of(values)
+    wanted = np.unique(np.array(others + values[::2], dtype=np.uint64))
+    found = from_bytes(build(frame, KEY, block_rows), KEY).lookup(wanted)
+    expected = frame.filter(pl.col(HASH).is_in(wanted.tolist()))
+    assert same(found if found is not None else frame.clear(), expected)
+
+
+@given(st.lists(hashes, max_size=5), st.integers(1, 12), st.integers(1, 9))
+def test_a_walk_gives_each_hash_once_and_in_order(parts: list[list[int]], count: int, block_rows: int) -> None:
+    frames = [frame_of(part) for part in parts]
+    segments = [from_bytes(build(frame, KEY, block_rows), KEY) for frame in frames]
+    walked = [frame for _, frame in walk(segments, count)]
+    last = -1
+    for frame in walked:
+        column = frame.get_column(HASH).to_list()
+        assert column == sorted(column)
+        assert column[0] > last
+        last = column[-1]
+    whole = pl.concat([frame_of([]), *(f.select(HASH, "text") for f in walked)])
+    assert same(whole, pl.concat([*frames, frame_of([])]))
+
+
+@given(hashes, st.integers(1, 5), st.integers(1, 4))
+def test_ranges_do_not_depend_on_how_rows_are_spread(values: list[int], count: int, pieces: int) -> None:
+    frame = frame_of(values)
+    whole = [(n, sorted(f.get_column("text"))) for n, f in walk([from_bytes(build(frame, KEY, 4), KEY)], count)]
+    spread = [from_bytes(build(frame.gather_every(pieces, i), KEY, 3), KEY) for i in range(pieces)]
+    assert [(n, sorted(f.get_column("text"))) for n, f in walk(spread, count)] == whole
+
+
+def test_a_segment_shows_nothing_without_its_key() -> None:
+    payload = build(frame_of([1, 2, 3]).with_columns(pl.lit("planted-value").alias("secret")), KEY)
+    assert b"planted" not in payload
+    assert b"secret" not in payload
+    with pytest.raises(Fatal, match="key of its run"):
+        from_bytes(payload, bytes(32))
+
+
+def test_something_else_is_no_segment() -> None:
+    with pytest.raises(Fatal, match="something else"):
+        from_bytes(b"XXXX" + bytes(64), KEY)
+
+
+def test_there_is_always_a_range() -> None:
+    assert [ranges(n, 10) for n in (0, 1, 10, 11)] == [1, 1, 1, 2]
