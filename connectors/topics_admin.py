@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import structlog
@@ -49,16 +50,23 @@ def ensure_topics(kafka: dict[str, Any]) -> int:
     return _partitions(admin)
 
 
+_APPEARING = 20.0  # seconds in which a topic that was made must be seen
+
+
 def _partitions(admin: AdminClient) -> int:
-    try:
-        found = admin.list_topics(timeout=20).topics
-    except KafkaException as error:
-        raise Retriable(f"the broker does not answer: {error}") from error
-    counts = {
-        topic.name: len(found[topic.name].partitions)
-        for topic in topics.ALL
-        if topic.partitioned and topic.name in found
-    }
+    wanted = {topic.name for topic in topics.ALL if topic.partitioned}
+    until = time.monotonic() + _APPEARING
+    while True:
+        try:
+            found = admin.list_topics(timeout=20).topics
+        except KafkaException as error:
+            raise Retriable(f"the broker does not answer: {error}") from error
+        counts = {name: len(found[name].partitions) for name in sorted(wanted & found.keys())}
+        if len(counts) == len(wanted) and all(counts.values()):
+            break
+        if time.monotonic() > until:
+            raise Retriable(f"the broker does not show the topics {', '.join(sorted(wanted - counts.keys()))}")
+        time.sleep(0.05)  # a broker shows a topic a moment after it has made it
     if len(set(counts.values())) != 1:
         raise Fatal(f"the stage topics must have the same number of partitions, but have {counts}")
     return next(iter(counts.values()))

@@ -7,6 +7,7 @@ us; a partition that cannot be placed yet is tried again between two polls.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ _log = structlog.get_logger("metal.review")
 GROUP: Final = "metal-review"
 TOPICS: Final = (topics.OUTBOX.name, topics.DEADLETTER.name)
 _POLL: Final = 0.1
+_SESSION: Final = float(os.environ.get("METAL_SESSION_SECONDS", "10"))  # silence after which others take over
 _EVERY: Final = 1.0  # seconds between commits to Kafka and looks at the lag
 
 
@@ -189,8 +191,8 @@ _SETTINGS: Final = {
     "enable.auto.commit": False,
     "auto.offset.reset": "earliest",
     "partition.assignment.strategy": "cooperative-sticky",
-    "session.timeout.ms": 10_000,
-    "heartbeat.interval.ms": 2_000,
+    "session.timeout.ms": int(_SESSION * 1000),
+    "heartbeat.interval.ms": int(_SESSION * 200),
     "max.poll.interval.ms": 300_000,
     "fetch.message.max.bytes": topics.MAX_MESSAGE,
     "queued.max.messages.kbytes": 16_384,

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import structlog
-from control_api.logs import setup
-from control_api.observe import serve
 
 from connectors.review import metrics
 from connectors.review.inbox import Inbox
@@ -22,6 +21,8 @@ from connectors.review.keeper import Keeper
 from connectors.review.reader import Reader
 from connectors.review.writer import Health, Writer
 from connectors.topics_admin import ensure_topics
+from control_api.logs import setup
+from control_api.observe import serve
 from control_api.store.db import migrate
 from deploy.stack.credentials import master_key
 from deploy.stack.endpoints import Endpoints, endpoints
@@ -92,3 +93,7 @@ def _prepare(ends: Endpoints, stopping: threading.Event) -> None:
             _log.warning("waiting", reason=str(error), seconds=pause)
         stopping.wait(pause)
         pause = min(2 * pause, 5.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
