@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install check test demo bench faults lock clean
+.PHONY: install check test demo bench faults docs lock clean
 install: $(STAMP)
 
 $(STAMP): requirements.lock deploy/installer.lock pyproject.toml
@@ -33,6 +33,11 @@ demo: install
 
 bench: install
 	$(BIN)/metal bench
+
+# what is written from code: the catalogue of components and the list of licences
+docs: install
+	$(BIN)/python -m docs.catalogue
+	$(BIN)/python -m docs.licences
 
 lock:
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal \
