@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from control_api.actions.context import Context, wrong
@@ -12,9 +13,9 @@ from schemas.task.load import lint_text
 from schemas.task.model import Task
 
 
-def lint_task(ctx: Context, text: str, file: str = "task.yaml") -> list[Mistake]:
-    """Every mistake of a task, warnings included."""
-    return lint_text(Path(file), text, ctx.components)[1]
+def lint_task(ctx: Context, text: str, base: str | Path, file: str = "task.yaml") -> list[Mistake]:
+    """Every mistake of a task, warnings included. `file` is what the mistakes call it; `base` is where it stands."""
+    return _read(ctx, text, _absolute(base), file)[1]
 
 
 def create_task(
@@ -24,10 +25,11 @@ def create_task(
 
     `expect` is the version that the author began with (0: none); if there is a newer one by now, nothing is done.
     """
-    spec = _sound(ctx, text, file)
-    base = Path(base)
-    if not base.is_absolute():
-        raise wrong("base", f"{str(base)!r} is not an absolute path", "give the directory of the task file")
+    base = _absolute(base)
+    spec, mistakes = _read(ctx, text, base, file)
+    errors = [mistake for mistake in mistakes if mistake.severity == "error"]
+    if errors or spec is None:
+        raise InvalidInput(errors)
     with ctx.connections() as conn:
         tasks.lock_task(conn, spec.task)
         known = tasks.versions_of(conn, spec.task)
@@ -69,9 +71,13 @@ def list_versions(ctx: Context, name: str) -> list[TaskVersion]:
     return found
 
 
-def _sound(ctx: Context, text: str, file: str) -> Task:
-    spec, mistakes = lint_text(Path(file), text, ctx.components)
-    errors = [mistake for mistake in mistakes if mistake.severity == "error"]
-    if errors or spec is None:
-        raise InvalidInput(errors)
-    return spec
+def _absolute(base: str | Path) -> Path:
+    base = Path(base)
+    if not base.is_absolute():
+        raise wrong("base", f"{str(base)!r} is not an absolute path", "give the directory of the task file")
+    return base
+
+
+def _read(ctx: Context, text: str, base: Path, file: str) -> tuple[Task | None, list[Mistake]]:
+    spec, mistakes = lint_text(base / Path(file).name, text, ctx.components)
+    return spec, [replace(mistake, file=file) for mistake in mistakes]

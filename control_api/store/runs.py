@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from control_api.store.db import Connection
 from schemas.errors import NotFound
@@ -94,6 +95,9 @@ def open_runs(conn: Connection) -> list[Run]:
 def _query(conn: Connection, where: str, values: Sequence[Any] | dict[str, Any]) -> list[Run]:
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute((_SELECT + where).encode(), values).fetchall()
-    return [
-        Run(**(row | {"spec": Task.model_validate(row["spec"]), "base": Path(row["base"])})) for row in rows
-    ]
+    return [Run(**(row | {"spec": Task.model_validate(row["spec"]), "base": Path(row["base"])})) for row in rows]
+
+
+def add_notes(conn: Connection, run: str, notes: Sequence[str]) -> None:
+    """What a person should know of a run, beside its state."""
+    conn.execute("UPDATE metal.runs SET notes = notes || %s WHERE run = %s", (Jsonb(list(notes)), run))

@@ -1,0 +1,38 @@
+"""Bodies of requests. A field that is not known is refused: it may be a misspelt one that matters."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Reason = Annotated[str | None, Field(default=None, max_length=500)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class TaskText(Body):
+    """The text of a task file, the absolute directory that it stands in, and what mistakes call it."""
+
+    text: Annotated[str, Field(max_length=2_000_000)]
+    base: Annotated[str, Field(max_length=4096)]
+    file: Annotated[str, Field(min_length=1, max_length=4096)] = "task.yaml"
+
+
+class Start(Body):
+    """`secrets`: values for what the task names as {env: NAME}."""
+
+    task: Annotated[str, Field(max_length=64)]
+    version: Annotated[int | None, Field(ge=1)] = None
+    secrets: dict[str, SecretStr] = Field(default_factory=dict)
+
+
+class Because(Body):
+    reason: Reason
+
+
+class Stop(Body):
+    reason: Reason
+    drop_prepared: bool = False

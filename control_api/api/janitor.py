@@ -1,0 +1,77 @@
+"""Clears up behind runs: ends those whose retention is over, scrubs destroyed keys, trims the stage topics."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Final
+
+import structlog
+
+from control_api.actions import transitions
+from control_api.api.leader import Leader
+from control_api.api.metrics import Metrics
+from control_api.api.trim import trim
+from control_api.store import control, idempotency, retention
+from control_api.store.db import Connection
+from schemas.errors import InvalidInput, Mistake
+
+log = structlog.get_logger()
+
+LOCK: Final = 0x6D65_0011
+EVERY: Final = 10.0
+HOURS: Final = 24.0
+
+
+def retention_hours() -> float:
+    """METAL_RETENTION: for how many hours prepared rows wait for somebody to do something with them."""
+    text = os.environ.get("METAL_RETENTION") or str(HOURS)
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours < 1_000_000:
+        right = "a number of hours above 0, such as 24"
+        raise InvalidInput([Mistake("environment", 1, "METAL_RETENTION", f"{text!r} is not that", right)])
+    return hours
+
+
+class Janitor(Leader):
+    def __init__(
+        self, url: str, kafka: dict[str, Any], metrics: Metrics, hours: float = HOURS, every: float = EVERY
+    ) -> None:
+        super().__init__("janitor", url, LOCK)
+        self._kafka = kafka
+        self._metrics = metrics
+        self._hours = hours
+        self._every = every
+        self._scrubbed = -1
+
+    def work(self, conn: Connection) -> None:
+        while not self.stopping():
+            self.sweep(conn)
+            self.stopping(self._every)
+
+    def sweep(self, conn: Connection) -> None:
+        """Everything once; `conn` is in autocommit mode."""
+        for run in retention.overdue(conn, self._hours):
+            with conn.transaction():
+                self._expire(conn, run)
+        self._scrub(conn)
+        control.forget(conn)
+        idempotency.forget(conn)
+        started = time.monotonic()
+        for topic, count in trim(conn, self._kafka).items():
+            self._metrics.trimmed.labels(topic).inc(count)
+            log.info("trimmed", topic=topic, messages=count, seconds=round(time.monotonic() - started, 3))
+
+    def _expire(self, conn: Connection, run: str) -> None:
+        reason = f"nothing was done with it for {self._hours:g} hours"
+        if transitions.stop(conn, transitions.ENGINE, run, reason, drop_prepared=True):
+            self._metrics.expired.inc()
+            log.info("retention is over", run=run, hours=self._hours)
+
+    def _scrub(self, conn: Connection) -> None:
+        ended = retention.ended(conn)
+        if ended != self._scrubbed and retention.scrub_keys(conn):
+            self._scrubbed = ended

@@ -1,0 +1,1 @@
+"""Routes of the control API: a module each, found by walking."""

@@ -1,0 +1,81 @@
+"""Deletes from stage topics what nobody will read again. What is left of an ended run has no key anyway.
+
+Never beyond what a stage has acknowledged, so a reader never finds the log beginning behind where it stands; and while
+a run is open, never beyond what a lane would be read back from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import admin as kafka_admin
+from confluent_kafka.admin import AdminClient
+
+from control_api.store import retention
+from control_api.store.db import Connection
+from schemas.errors import Retriable
+from schemas.topics import CLEANSED, DEADLETTER, EXTRACTED, OUTBOX, RELATED
+
+GROUP: Final = "metal"  # of the workers
+_BY_WORKERS: Final = (EXTRACTED.name, CLEANSED.name, RELATED.name)
+_BY_REVIEW: Final = (OUTBOX.name, DEADLETTER.name)
+_SECONDS: Final = 15.0
+
+
+Place = tuple[str, int]
+
+
+def trim(conn: Connection, kafka: dict[str, Any]) -> dict[str, int]:
+    """How many messages went, by topic."""
+    admin = AdminClient({**kafka, "log_level": 3})
+    try:
+        bounds = _acknowledged(conn, admin)
+        if retention.any_open(conn):  # asked after the offsets: what is below them was there before
+            _spare(bounds, retention.needed_by_lanes(conn, _partitions(admin)))
+        low = _low(admin, list(bounds))
+        wanted = [TopicPartition(*at, bound) for at, bound in bounds.items() if bound > low.get(at, bound)]
+        return _delete(admin, wanted, low) if wanted else {}
+    except KafkaException as error:
+        raise Retriable(f"stage topics can't be trimmed: {error}") from error
+
+
+def _acknowledged(conn: Connection, admin: AdminClient) -> dict[Place, int]:
+    bounds: dict[Place, int] = {}
+    for topic in _BY_REVIEW:
+        bounds |= {(topic, at): offset for at, offset in retention.consumed(conn, topic).items()}
+    asked = [ConsumerGroupTopicPartitions(GROUP)]
+    future = admin.list_consumer_group_offsets(asked, request_timeout=_SECONDS)[GROUP]
+    for found in future.result().topic_partitions or []:
+        if found.topic in _BY_WORKERS and found.error is None and found.offset >= 0:
+            bounds[found.topic, found.partition] = found.offset
+    return bounds
+
+
+def _spare(bounds: dict[Place, int], needed: Mapping[int, int]) -> None:
+    for at, offset in needed.items():
+        place = (EXTRACTED.name, at)
+        if place in bounds:
+            bounds[place] = min(bounds[place], offset)
+
+
+def _partitions(admin: AdminClient) -> int:
+    return len(admin.list_topics(EXTRACTED.name, timeout=_SECONDS).topics[EXTRACTED.name].partitions)
+
+
+def _low(admin: AdminClient, places: list[Place]) -> dict[Place, int]:
+    if not places:
+        return {}
+    spec: Any = vars(kafka_admin)["OffsetSpec"]  # exported, though not by the package's types
+    asked = {TopicPartition(*at): spec.earliest() for at in places}
+    futures = admin.list_offsets(asked, request_timeout=_SECONDS)
+    return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
+
+
+def _delete(admin: AdminClient, wanted: list[TopicPartition], low: dict[Place, int]) -> dict[str, int]:
+    gone: dict[str, int] = {}
+    for at, future in admin.delete_records(wanted, request_timeout=_SECONDS).items():
+        begins = future.result().low_watermark
+        gone[at.topic] = gone.get(at.topic, 0) + begins - low[at.topic, at.partition]
+    return gone

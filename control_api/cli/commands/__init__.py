@@ -1,0 +1,1 @@
+"""Commands of the CLI: a module each, found by walking."""

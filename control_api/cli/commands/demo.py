@@ -1,0 +1,67 @@
+"""metal demo: the embedded stack, a sample task, prepared data, and what to open next."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from control_api.cli.output import AsJson, answer, note, show
+from schemas.errors import NotFound
+
+EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "people" / "people.task.yaml"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    app.command("demo")(demo)
+
+
+def demo(
+    task: Annotated[Path, typer.Argument(metavar="TASK.yaml", help="The sample unless another is named.")] = EXAMPLE,
+    as_json: AsJson = False,
+) -> None:
+    """Start the stack in a home of its own, run a sample task to prepared data, and say what to open next."""
+    from control_api.cli import starting
+    from control_api.cli.client import Client
+    from control_api.cli.watching import counts, wait
+    from deploy import stack
+
+    if not task.exists():
+        raise NotFound(f"there is no task file {task}; 'metal demo' runs from a checkout, or names a task file")
+    os.environ.setdefault("METAL_HOME", str(Path("~/.metal-demo").expanduser()))
+    started = time.monotonic()
+    stack.up(report=note)
+    note(f"the stack is up after {time.monotonic() - started:.1f} s")
+    with Client() as client:
+        run = starting.start(client, starting.register(client, task))
+        found = wait(client, run["run"], quiet=as_json)
+        address = client.address
+    if as_json:
+        answer(found)
+    else:
+        show(counts(found))
+    if found["state"] != "prepared":
+        note(f"metal: run {found['run']} is {found['state']}: {found['reason'] or 'no reason was given'}")
+        raise typer.Exit(1)
+    if not as_json:
+        show(_next(found["run"], next(iter(found["tables"])), address))
+
+
+def _next(run: str, table: str, address: str) -> str:
+    home = os.environ["METAL_HOME"]
+    return "\n".join(
+        [
+            "",
+            f"Prepared. What to look at next (with METAL_HOME={home}):",
+            f"  metal outbox show {run} --table {table}",
+            f"  metal outbox export {run} --table {table} --format csv",
+            "  metal audit tail",
+            "  metal status",
+            f"  {address}/docs",
+            "  metal down --purge      when you have seen enough",
+        ]
+    )
