@@ -70,7 +70,7 @@ def span(node: exp.Expression) -> Span:
     for amount, word in pairs:
         unit = _UNITS.get(word.lower().removesuffix("s"))
         if unit is None:
-            raise WrongError(node, f"there is no unit {word}", f"write one of {', '.join(_UNITS)}")
+            raise WrongError(node, f"there is no unit {word.lower()}", f"write one of {', '.join(_UNITS)}")
         total = Span(*(have + int(amount) * more for have, more in zip(total, unit, strict=True)))
     if abs(total.months) > 120_000 or abs(total.days) > 4_000_000 or abs(total.micros) > 4_000_000 * _DAY_US:
         raise WrongError(node, "the interval is longer than ten thousand years", "write a shorter one")
@@ -111,7 +111,8 @@ def calendar(node: exp.Expression, left: Term, right: Term) -> Term:
     minus = isinstance(node, exp.Sub)
     if left.kind == DATE and right.kind == INT:
         step = right.expr.cast(pl.Int128)
-        value = _day(left.expr.cast(pl.Int64).cast(pl.Int128) + (-step if minus else step))
+        day = left.expr.cast(pl.Int64).cast(pl.Int128)
+        value = _day(day - step if minus else day + step)
         both = pl.when(right.expr.is_not_null()).then(left.expr)
         return joined(value, DATE, [left, right], lost(both, value, _BEYOND))
     if left.kind == INT and right.kind == DATE and not minus:

@@ -37,9 +37,10 @@ _HIDDEN: Final = "connections"  # never repeat what stands below it
 def meant(word: str, known: Iterable[str]) -> str:
     """What would be right instead of an unknown word."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.6) or get_close_matches(
-        word.lower(), [name for name in names if name == name.lower()], n=1, cutoff=0.6
-    )
+    cutoff = 0.6 if len(word) > 3 else 0.5
+    close = get_close_matches(word, names, n=1, cutoff=cutoff) or [
+        name for name in names if name.lower() == word.lower()
+    ]
     if close:
         return f"did you mean {close[0]}?"
     return f"known are {', '.join(names)}" if names else "none is known here"
