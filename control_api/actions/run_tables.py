@@ -17,7 +17,9 @@ from schemas.task.model import Task
 
 @cache
 def _found() -> tuple[dict[str, type[Rule]], dict[str, type[Anonymization]]]:
-    return discover(processors.rules, Rule), discover(processors.anonymize, Anonymization)
+    rules = discover(processors.rules, Rule)  # type: ignore[type-abstract]  # looked at, never made
+    methods = discover(processors.anonymize, Anonymization)  # type: ignore[type-abstract]  # the same
+    return rules, methods
 
 
 def compiled(task: Task) -> TaskPlan:
@@ -25,7 +27,7 @@ def compiled(task: Task) -> TaskPlan:
 
 
 def create_tables(conn: Connection, run: str, task: Task) -> None:
-    """In the transaction that makes the run; what the task asks for and this version does not do is noted on the run."""
+    """In the transaction that makes the run. What the task asks for and this version does not do is noted on it."""
     plan = compiled(task)
     tables: dict[str, outbox.TablePlan] = {}
     for name, output in plan.outputs().items():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from control_api.actions.context import Context, wrong
+from control_api.actions.embedding import embed
 from control_api.store import audit, tasks
 from control_api.store.tasks import TaskVersion
 from schemas.errors import Conflict, InvalidInput, Mistake, NotFound
@@ -30,6 +31,7 @@ def create_task(
     errors = [mistake for mistake in mistakes if mistake.severity == "error"]
     if errors or spec is None:
         raise InvalidInput(errors)
+    spec = embed(spec, base, ctx.components, file)
     with ctx.connections() as conn:
         tasks.lock_task(conn, spec.task)
         known = tasks.versions_of(conn, spec.task)
