@@ -154,6 +154,9 @@ def settings(config: KafkaConfig, context: Context) -> dict[str, Any]:
         "enable.partition.eof": True,
         "auto.offset.reset": "error",
         "fetch.wait.max.ms": 50,
+        "queued.min.messages": 1_000_000,  # so that the bytes below are the bound
         "queued.max.messages.kbytes": 64 << 10,
+        "fetch.queue.backoff.ms": 5,
+        "log_level": 2,  # what fails is raised; nothing else belongs on stderr
         "fetch.message.max.bytes": 8 << 20,
     }

@@ -96,7 +96,8 @@ class Partition:
         values = [message.value() for message in messages]
         batch.values += values
         batch.offsets += offsets
-        batch.keys += [message.key() for message in messages]
+        keyed = None in values  # which is when a key is looked at
+        batch.keys += [message.key() if keyed else None for message in messages]
         return sum(len(value) for value in values if value is not None)
 
     def _is_record(self, message: Any, batch: Batch) -> bool:
