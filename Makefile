@@ -34,8 +34,9 @@ demo: install
 bench: install
 	$(BIN)/metal bench
 
-# what is written from code: the catalogue of components and the list of licences
+# what is written from code: the schema of task files, the catalogue of components, the list of licences
 docs: install
+	$(BIN)/python -m control_api.composition
 	$(BIN)/python -m docs.catalogue
 	$(BIN)/python -m docs.licences
 

@@ -1,4 +1,4 @@
-"""The catalogue of components, written from the components themselves: `python -m docs.catalogue`.
+"""The catalogue of components, from the components themselves: `python -m docs.catalogue`.
 
 A component's docstring says what it does, its config says what may be set, its examples say what comes out. Knows no
 component: what the packages hold is found by walking them.
@@ -6,50 +6,54 @@ component: what the packages hold is found by walking them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
-import connectors.sources
-import processors.anonymize
-import processors.rules
-from connectors.sources.contract import SourceKind
+from control_api.composition import components
 from docs.project import Finding, Project
 from docs.schema_words import definitions, fields, literal, words
-from processors.anonymize.protocol import Anonymization
-from processors.rules.protocol import Rule
-from schemas.discovery import discover
 
 PAGE: Final = "docs/catalogue.md"
 _HEAD: Final = """# Catalogue of components
 
 Written by `make docs` from the code; not by hand. A component is one file, found by walking its package.
-The forms of a task file around them are in `schemas/task/model.py`.
+The form of a whole task file is `docs/task.schema.json`, a JSON Schema that editors understand.
 """
 
 
 def catalogue() -> str:
-    parts = [_HEAD]
-    parts += _chapter("Field rules", "A key under a column of a table.", discover(processors.rules, Rule))
-    parts += _chapter("Anonymization methods", "What `method:` says.", discover(processors.anonymize, Anonymization))
-    parts += _chapter("Sources", "What `connector:` says under a source.", discover(connectors.sources, SourceKind))
+    found, parts = components(), [_HEAD]
+    parts += _chapter("Field rules", "A key under a column of a table.", found.rules)
+    parts += _chapter("Anonymization methods", "What `method:` says.", found.methods)
+    parts += _chapter("Sources", "What `connector:` says under a source.", found.sources)
+    if found.connections:
+        parts.append("## Connections\n\nWhat `type:` says under a connection.\n")
+    for name, config in found.connections.items():
+        parts += [f"### {name}\n\n{_text(config.__doc__)}\n", *_config(config.model_json_schema())]
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def _chapter(title: str, says: str, found: dict[str, type[Any]]) -> Iterator[str]:
+def _chapter(title: str, says: str, found: Mapping[str, type[Any]]) -> Iterator[str]:
     yield f"## {title}\n\n{says}\n"
     for name, component in found.items():
         yield f"### {name}\n\n{_document(component)}\n"
         if types := getattr(component, "types", None):
             yield f"Fits columns of type {', '.join(sorted(types))}.\n"
+        if connection := getattr(component, "connection", None):
+            yield f"Needs a connection of type `{connection}`.\n"
         yield from _config(component.Config.model_json_schema())
         yield from _examples(name, getattr(component, "examples", ()))
 
 
 def _document(component: type[Any]) -> str:
     own, config = component.__doc__ or "", component.Config.__dict__.get("__doc__") or ""
-    return " ".join(" ".join(text.split()) for text in (own, config) if text)
+    return " ".join(_text(text) for text in (own, config) if text)
+
+
+def _text(document: str | None) -> str:
+    return " ".join((document or "").split())
 
 
 def _config(schema: dict[str, Any]) -> Iterator[str]:
