@@ -41,7 +41,7 @@ def credentials(layout: Layout) -> Credentials:
             private(path)
             return Credentials(**stored)
         made = Credentials(
-            cluster_id=base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
+            cluster_id=cluster_id(),
             kafka_password=secrets.token_hex(24),
             postgres_password=secrets.token_hex(24),
             s3_key=secrets.token_hex(10),
@@ -50,6 +50,12 @@ def credentials(layout: Layout) -> Credentials:
         write_json(path, asdict(made))
         write_atomic(layout.root / "pgpass", f"*:*:*:{USER}:{made.postgres_password}\n")
         return made
+
+
+def cluster_id() -> str:
+    """A Kafka cluster id; never with a leading dash, which Kafka's tool would take for an option."""
+    first, *rest = secrets.token_bytes(16)
+    return base64.urlsafe_b64encode(bytes([first & 0x7F, *rest])).decode().rstrip("=")
 
 
 def ensure_master_key(home: Path | None = None) -> None:

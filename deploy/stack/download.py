@@ -30,6 +30,7 @@ def download(url: str, part: Path, size: int, advance: Callable[[int], None]) ->
         try:
             _continue(url, part, size, advance)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code < 500 and error.code not in {408, 416, 429}:
                 raise Fatal(f"{url} answers {error.code} {error.reason}; check METAL_JARS_URL") from error
             failure: Exception = error

@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, action="append", required=True)
     given = parser.parse_args()
     layout = Layout.of(given.home)
+    os.umask(0o077)  # whatever the server creates is the home's own
     try:
         with explained(layout.root):
             argv = command(given.name, layout, given.port)

@@ -24,8 +24,9 @@ from schemas.errors import Fatal, Retriable
 MARKER = ".metal-home"
 PURGED = (
     *("run", "logs", "kafka", "postgres", "s3", "state"),
-    *("credentials.json", "endpoints.json", "ports.json", "pgpass", "master.key", MARKER),
+    *("credentials.json", "endpoints.json", "ports.json", "pgpass", "master.key", "api.token", MARKER),
 )
+BEFORE_UP = {"run", "master.key", "api.token"}  # what may be asked for before the first up
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 LEAST_FREE = 256 << 20
 
@@ -58,7 +59,7 @@ class Layout:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             marker = self.root / MARKER
             if not marker.exists():
-                if any(self.root.iterdir()) and not (self.root / "master.key").exists():
+                if {path.name for path in self.root.iterdir()} - BEFORE_UP:
                     raise Fatal(
                         f"{self.root} is not empty and is not a home of METAL; "
                         "set METAL_HOME to a new or empty directory"

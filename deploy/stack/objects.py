@@ -21,8 +21,8 @@ JVM = (
 def prepare(layout: Layout, secret: Credentials, jars: list[Path], port: int) -> list[str]:
     """Write the settings; answers with the server's command."""
     folder = layout.root / "s3"
-    for name in ("buckets", "tmp"):
-        (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in (folder, folder / "buckets", folder / "tmp"):
+        path.mkdir(exist_ok=True, mode=0o700)
     settings = {
         "s3proxy.endpoint": f"http://{LOOPBACK}:{port}",
         "s3proxy.authorization": "aws-v2-or-v4",

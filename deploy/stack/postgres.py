@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -101,7 +102,7 @@ def _run(program: str, *arguments: str, stdin: str = "") -> None:
     )
     if done.returncode != 0:
         told = (done.stderr or done.stdout).strip()[-800:]
-        full = "; no space left on the disk" if "No space left" in told else ""
+        full = "; the disk is full" if re.search("No space left|File too large", told) else ""
         raise Fatal(f"{program} failed with {done.returncode}{full}: {told}")
 
 

@@ -95,11 +95,11 @@ def strays(home: Path, known: Iterable[int]) -> list[Identity]:
             continue  # not ours to look at, so not ours
         if environment.get("METAL_SUPERVISED") == "1" and environment.get("METAL_HOME") == str(home):
             found[process.info["pid"]] = process.info
-    skip = {*known, os.getpid()}
+    ours = set(known)
     return [
         Identity(pid, info["create_time"])
         for pid, info in found.items()
-        if pid not in skip and _leads(pid) and not _descends(pid, found, skip)
+        if pid not in {*ours, os.getpid()} and _leads(pid) and not _descends(pid, found, ours)
     ]
 
 

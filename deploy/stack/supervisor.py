@@ -186,6 +186,7 @@ def main() -> None:
     if os.fork() > 0:
         os._exit(0)  # whoever started us has nothing to wait for
     os.setsid()
+    os.umask(0o077)  # for every child as well
     try:
         with locked(layout.run / "supervisor.lock", timeout=0):
             Supervisor(layout, credentials(layout)).run()

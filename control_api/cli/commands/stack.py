@@ -6,21 +6,21 @@ code 3. Must not know: how servers are started.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from deploy import stack
+from control_api.cli.output import AsJson, answer, note, show, table
 from schemas.errors import Fatal, InvalidInput, Mistake, Retriable
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+if TYPE_CHECKING:
+    from deploy.stack import Status
+
+COLUMNS = ("state", "pid", "port", "restarts", "reason")
+Patience = Annotated[float, typer.Option(help="Seconds without progress after which it gives up.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,14 +34,16 @@ def register(app: typer.Typer) -> None:
 def up(
     as_json: AsJson = False,
     only: Annotated[str, typer.Option(hidden=True, help="Comma-separated names.")] = "",
-    timeout: Annotated[float, typer.Option(help="Seconds without progress after which it gives up.")] = 120.0,
+    timeout: Patience = 120.0,
 ) -> None:
     """Start the stack and the services; does nothing when they run already."""
+    from deploy import stack
+
     names = [name.strip() for name in only.split(",")] if only else None
     with unreachable():
-        found = stack.up(None, names, timeout=timeout, report=_tell)
+        found = stack.up(None, names, timeout=timeout, report=note)
     if not found.changed:
-        _tell("already up")
+        note("already up")
     _show(found, as_json)
 
 
@@ -50,25 +52,31 @@ def down(
     as_json: AsJson = False,
 ) -> None:
     """Stop the services and the stack, whatever they are doing."""
+    from deploy import stack
+
     with unreachable():
         ran = stack.down(purge=purge)
     if as_json:
-        _print_json({"state": "down", "changed": ran, "purged": purge})
+        answer({"state": "down", "changed": ran, "purged": purge})
         return
-    _tell(("stopped" if ran else "nothing was running") + (f"; {stack.home()} is purged" if purge else ""))
+    note(("stopped" if ran else "nothing was running") + (f"; {stack.home()} is purged" if purge else ""))
 
 
 def status(as_json: AsJson = False) -> None:
     """What runs, where it listens, how often it was started again."""
+    from deploy import stack
+
     _show(stack.status(), as_json)
 
 
 def scale(
     counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N...", help="For example worker=3 connect=2.")],
     as_json: AsJson = False,
-    timeout: Annotated[float, typer.Option(help="Seconds without progress after which it gives up.")] = 120.0,
+    timeout: Patience = 120.0,
 ) -> None:
     """Change how many processes of a service run, while they run."""
+    from deploy import stack
+
     wanted = parse(counts)
     with unreachable():
         found = stack.scale(wanted, timeout=timeout)
@@ -77,13 +85,15 @@ def scale(
 
 def parse(counts: list[str]) -> dict[str, int]:
     """`worker=3` as a name and a number."""
+    from deploy.stack import SERVICES
+
     wanted, mistakes = {}, []
     for text in counts:
         name, _, number = text.partition("=")
-        if name in stack.SERVICES and number.isascii() and number.isdigit():
+        if name in SERVICES and number.isascii() and number.isdigit():
             wanted[name] = int(number)
         else:
-            right = f"SERVICE=N with SERVICE one of {', '.join(stack.SERVICES)} and N a whole number"
+            right = f"SERVICE=N with SERVICE one of {', '.join(SERVICES)} and N a whole number"
             mistakes.append(Mistake("command line", 1, text, "not understood", right))
     if mistakes:
         raise InvalidInput(mistakes)
@@ -99,30 +109,17 @@ def unreachable() -> Iterator[None]:
         raise Retriable(str(error)) from error
 
 
-def _show(found: stack.Status, as_json: bool) -> None:
+def _show(found: Status, as_json: bool) -> None:
     if as_json:
-        _print_json(asdict(found))
+        answer(asdict(found))
         return
-    console = Console()
-    console.print(f"[bold]{found.state}[/bold]  {found.home}", highlight=False)
+    show(f"{found.state}  {found.home}")
     if found.state == "down":
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("service", "state", "pid", "port", "restarts"):
-        table.add_column(heading)
-    for name, processes in found.services.items():
-        for process in processes:
-            table.add_row(name, *(str(process.get(key, "") or "") for key in ("state", "pid", "port", "restarts")))
-    console.print(table)
-    for name, address in found.endpoints.items():
-        if address:
-            console.print(f"{name:9} {address}", highlight=False, soft_wrap=True)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    rows = [
+        [name, *(str(process[key]) if process.get(key) else None for key in COLUMNS)]
+        for name, processes in found.services.items()
+        for process in processes
+    ]
+    show(table(["service", *COLUMNS], rows))
+    show(table(["endpoint", "address"], [[name, at] for name, at in found.endpoints.items() if at]))
