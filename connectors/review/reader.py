@@ -29,6 +29,7 @@ GROUP: Final = "metal-review"
 TOPICS: Final = (topics.OUTBOX.name, topics.DEADLETTER.name)
 _POLL: Final = 0.1
 _SESSION: Final = float(os.environ.get("METAL_SESSION_SECONDS", "10"))  # silence after which others take over
+_IMPATIENT: Final = "-c statement_timeout=3s"  # Kafka must be polled, whoever holds what in the database
 _EVERY: Final = 1.0  # seconds between commits to Kafka and looks at the lag
 
 
@@ -124,7 +125,7 @@ class Reader:
         """For each partition what is stored of it and where to read on; None while a system is away."""
         try:
             bounds = {place: self._bounds(place) for place in places}
-            with psycopg.connect(self._url, connect_timeout=5, autocommit=True) as conn:
+            with psycopg.connect(self._url, connect_timeout=5, autocommit=True, options=_IMPATIENT) as conn:
                 known = {place: _stored(conn, place, bounds[place][0]) for place in places}
             self._health.set("postgres", None)
         except psycopg.OperationalError as error:
@@ -202,12 +203,15 @@ _SETTINGS: Final = {
 
 
 def _stored(conn: psycopg.Connection[Any], place: Place, low: int) -> int:
-    conn.execute(
-        "INSERT INTO metal.consumed (topic, partition, next_offset) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-        (*place, low),
-    )
-    row = conn.execute("SELECT next_offset FROM metal.consumed WHERE topic = %s AND partition = %s", place).fetchone()
+    row = conn.execute(_STORED, place).fetchone()
+    if row is None:
+        conn.execute(_BEGIN, (*place, low))
+        row = conn.execute(_STORED, place).fetchone()
     return int(row[0]) if row else low
+
+
+_STORED: Final = "SELECT next_offset FROM metal.consumed WHERE topic = %s AND partition = %s"
+_BEGIN: Final = "INSERT INTO metal.consumed (topic, partition, next_offset) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 
 
 def _start(place: Place, known: int, low: int, high: int) -> int:
