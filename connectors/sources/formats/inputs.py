@@ -11,9 +11,10 @@ import codecs
 import gzip
 import lzma
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Final, cast
 
 import pyarrow as pa
@@ -66,25 +67,24 @@ class ForwardInput:
         self._stream = iter(())
 
 
-def open_input(path: Path, label: str, encoding: str = "utf-8") -> Input:
-    """The file's content, decompressed by its extension, as UTF-8."""
-    compression = COMPRESSED.get(path.suffix.lower())
-    plain = encoding.lower() in UTF8
-    if compression is None and plain:
-        return FileInput(path, label)
+def unpacked(name: str, plain: Callable[[], Input], opener: Callable[[], IO[bytes]], encoding: str) -> Input:
+    """The content as UTF-8, decompressed by the name's extension; `plain` if it is so already."""
+    compression = COMPRESSED.get(PurePath(name).suffix.lower())
+    if compression is None and encoding.lower() in UTF8:
+        return plain()
 
     def start() -> Iterator[bytes]:
-        blocks = _blocks(path, compression, label)
-        return blocks if plain else transcode(blocks, encoding, label)
+        blocks = _blocks(opener, compression, name)
+        return blocks if encoding.lower() in UTF8 else transcode(blocks, encoding, name)
 
-    return ForwardInput(start, label)
+    return ForwardInput(start, name)
 
 
 @contextmanager
 def opened(path: Path, label: str, encoding: str = "utf-8") -> Iterator[Input]:
-    """The same, closed at the end."""
+    """A local file's content, closed at the end."""
     try:
-        source = open_input(path, label, encoding)
+        source = unpacked(label, lambda: FileInput(path, label), lambda: path.open("rb"), encoding)
     except OSError as error:
         raise Fatal(f"{label} cannot be opened: {error.strerror}") from error
     with closing(source):
@@ -106,23 +106,25 @@ def transcode(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[by
         raise Fatal(f"{label} is not valid {encoding} near byte {place + error.start}") from error
 
 
-def _blocks(path: Path, compression: str | None, label: str) -> Iterator[bytes]:
+def _blocks(opener: Callable[[], IO[bytes]], compression: str | None, label: str) -> Iterator[bytes]:
     try:
-        with _open(path, compression) as file:
+        with opener() as packed, _decompressed(packed, compression) as file:
             while block := file.read(BLOCK):
                 yield block
-    except (EOFError, OSError, lzma.LZMAError, pa.ArrowException) as error:
-        raise Fatal(f"{label} cannot be decompressed as {compression}: {error}") from error
+    except (EOFError, OSError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
+        what = "read" if compression is None else f"decompressed as {compression}"
+        raise Fatal(f"{label} cannot be {what}: {error}") from error
 
 
-def _open(path: Path, compression: str | None) -> IO[bytes]:
-    if compression == "gzip":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if compression == "bz2":
-        return bz2.open(path, "rb")
-    if compression == "xz":
-        return lzma.open(path, "rb")
-    if compression is None:
-        return path.open("rb")
-    stream: IO[bytes] = pa.input_stream(str(path), compression=compression)
-    return stream
+def _decompressed(file: IO[bytes], compression: str | None) -> IO[bytes]:
+    match compression:
+        case None:
+            return file
+        case "gzip":
+            return cast(IO[bytes], gzip.open(file, "rb"))
+        case "bz2":
+            return cast(IO[bytes], bz2.open(file, "rb"))
+        case "xz":
+            return cast(IO[bytes], lzma.open(file, "rb"))
+        case _:
+            return cast(IO[bytes], pa.input_stream(file, compression=compression))

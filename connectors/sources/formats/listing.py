@@ -17,6 +17,15 @@ UNPACKED: Final = 4  # what a compressed file is taken to grow to
 _MAGIC: Final = frozenset("*?[")
 
 
+MOVED: Final = "the files that were listed before no longer come first"
+BEHIND: Final = "give new files names that sort behind the old ones, or set changes.order_by"
+
+
+def told_in_order(context: Context) -> bool:
+    """Whether the files' order is the order of changes."""
+    return context.changes is not None and context.changes.order_by is None
+
+
 class Listing:
     """The files of one source, as splits. Remembers what it listed, since changes follow the files' order."""
 
@@ -31,10 +40,8 @@ class Listing:
         names = sorted({self._name(path) for path in self._paths() if path.is_file()})
         if not names and not self._context.follow:
             raise self.mistake("no file is there", f"expected files that end in {', '.join(self._extensions)}")
-        changes = self._context.changes
-        if changes is not None and changes.order_by is None and names[: len(self._listed)] != self._listed:
-            right = "give new files names that sort behind the old ones, or set changes.order_by"
-            raise self.mistake("the files that were listed before no longer come first", right)
+        if told_in_order(self._context) and names[: len(self._listed)] != self._listed:
+            raise self.mistake(MOVED, BEHIND)
         self._listed = names
         return [Split(name, self._size(name), {"path": name, "rank": rank}) for rank, name in enumerate(names)]
 
