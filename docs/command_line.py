@@ -16,8 +16,7 @@ def load_commands() -> dict[str, Any] | None:
         if error.name and error.name.startswith("control_api"):
             return None
         raise
-    apps = [value for value in vars(main).values() if isinstance(value, typer.Typer)]
-    return tree(typer.main.get_command(apps[0])) if apps else None
+    return tree(typer.main.get_command(main.make_app()))
 
 
 def tree(command: Any) -> dict[str, Any] | None:
