@@ -1,7 +1,6 @@
 """The composition root: finds what a task may name by walking packages. The only place that knows them all.
 
-A rule, method or source is one file with one class that has a `name`. A source that reads from a system has
-`connection`, the type of connection that it needs, and `Connection`, the model of that connection's options.
+A rule, method, source or type of connection is one file with one class that has a `name`.
 """
 
 from __future__ import annotations
@@ -11,9 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import connectors.connections
 import connectors.sources
 import processors.anonymize
 import processors.rules
+from connectors.connections.contract import ConnectionKind
 from connectors.sources.contract import SourceKind
 from processors.anonymize.protocol import Anonymization
 from processors.anonymize.runner import compile_methods, embed_files
@@ -34,11 +35,12 @@ def components() -> Components:
     rules = discover(processors.rules, Rule)  # type: ignore[type-abstract]  # looked at, never made
     methods = discover(processors.anonymize, Anonymization)  # type: ignore[type-abstract]  # the same
     sources = discover(connectors.sources, SourceKind)  # type: ignore[type-abstract]  # the same
+    connections = discover(connectors.connections, ConnectionKind)  # type: ignore[type-abstract]  # the same
     return Components(
         rules=rules,
         sources=sources,
         methods=methods,
-        connections=_connections(sources),
+        connections=connections,
         outputs=outputs,
         inspections=(
             lambda task, _: _inspect_rules(task, rules),
@@ -55,11 +57,6 @@ def task_json_schema() -> dict[str, Any]:
 def write_task_json_schema(path: Path) -> None:
     """Writes what `docs/task.schema.json` holds."""
     path.write_text(json.dumps(task_json_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _connections(sources: dict[str, Any]) -> dict[str, type[Any]]:
-    found = (source for source in sources.values() if getattr(source, "Connection", None) is not None)
-    return {source.connection: source.Connection for source in found}
 
 
 def _inspect_rules(task: Task, rules: dict[str, Any]) -> list[Finding]:

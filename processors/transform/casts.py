@@ -21,6 +21,7 @@ from processors.transform.terms import (
     lost,
     shown,
     typed_null,
+    within,
 )
 from schemas.task.model import Kind
 
@@ -121,6 +122,11 @@ def _rounded(value: pl.Expr, _: Kind) -> pl.Expr:
     return value.round(0).cast(pl.Int64, strict=False)
 
 
+def _exact(value: pl.Expr, kind: Kind) -> pl.Expr:
+    """Guarded: polars raises for a float just beyond the decimal's range."""
+    return pl.when(within(value.abs(), kind.scale)).then(value).cast(kind.polars, strict=False)
+
+
 def _written_bool(value: pl.Expr, _: Kind) -> pl.Expr:
     return pl.when(value).then(pl.lit("true")).when(~value).then(pl.lit("false"))
 
@@ -144,7 +150,7 @@ _CASTS: Final[dict[tuple[str, str], Callable[[pl.Expr, Kind], pl.Expr]]] = {
     ("int64", "bool"): lambda value, _: value != 0,
     ("float64", "string"): _same,
     ("float64", "int64"): _rounded,
-    ("float64", "decimal"): _same,
+    ("float64", "decimal"): _exact,
     ("decimal", "string"): _same,
     ("decimal", "float64"): _same,
     ("decimal", "int64"): _whole,

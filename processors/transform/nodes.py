@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 from sqlglot import exp
 
-from processors.transform import functions, logic, moments
+from processors.transform import functions, logic, moments, numbers
 from processors.transform.arithmetic import compute, negated
 from processors.transform.casts import cast, concatenated, date_of
 from processors.transform.terms import (
@@ -278,10 +278,10 @@ TRANSLATIONS: Final[dict[type[exp.Expression], Translation]] = {
     exp.Pad: _called(functions.padded, "expression", "fill_pattern"),
     exp.StartsWith: _binary(functions.begins),
     exp.RegexpReplace: _called(functions.rewritten, "expression", "replacement", "modifiers"),
-    exp.Round: _called(functions.rounded, "decimals"),
-    **dict.fromkeys((exp.Floor, exp.Ceil), _unary(functions.stepped)),
-    exp.Abs: _unary(functions.magnitude),
-    exp.Sign: _unary(functions.signum),
-    **dict.fromkeys((exp.Sqrt, exp.Ln, exp.Exp), _unary(functions.real)),
-    exp.Pow: _binary(functions.power),
+    exp.Round: _called(numbers.rounded, "decimals"),
+    **dict.fromkeys((exp.Floor, exp.Ceil), _unary(numbers.stepped)),
+    exp.Abs: _unary(numbers.magnitude),
+    exp.Sign: _unary(numbers.signum),
+    **dict.fromkeys((exp.Sqrt, exp.Ln, exp.Exp), _unary(numbers.real)),
+    exp.Pow: _binary(numbers.power),
 }

@@ -1,7 +1,8 @@
 """What a task may name, as the composition root found it: rules, sources, methods, connections.
 
 A component is a class with `name` and `Config`, a pydantic model. A rule also has `types`, the column types
-that it fits; a source may have `connection`, the type of connection that it needs (None: it needs none).
+that it fits. A connector uses the type of connection of its own name; a connection says whether that is
+`required`, and which `plain` options may be written down although they sound like secrets.
 Nothing here imports a component.
 """
 

@@ -138,7 +138,7 @@ def _connections(task: Task, components: Components) -> Iterator[Finding]:
         if known is None:
             right = meant(connection.type, components.connections)
             yield Finding((*place, "type"), f"there is no type of connection {connection.type}", right)
-        secrets = list(_secrets(connection.options, place))
+        secrets = list(_secrets(connection.options, place, getattr(known, "plain", frozenset())))
         yield from secrets
         if known is not None:
             found = validated_options(getattr(known, "Config", known), connection.options, place)
@@ -148,7 +148,7 @@ def _connections(task: Task, components: Components) -> Iterator[Finding]:
             yield Finding(place, f"nothing uses the connection {name}", "remove it", severity="warning")
 
 
-def _secrets(options: dict[str, Any], place: Place) -> Iterator[Finding]:
+def _secrets(options: dict[str, Any], place: Place, plain: frozenset[str]) -> Iterator[Finding]:
     """A secret is named, never written down; and its value is never repeated here."""
     for key, value in options.items():
         here = (*place, key)
@@ -156,8 +156,8 @@ def _secrets(options: dict[str, Any], place: Place) -> Iterator[Finding]:
             for finding in validated(Secret, value, here)[1]:
                 yield Finding(finding.place, finding.wrong, "write {env: NAME} or {file: PATH}")
         elif isinstance(value, dict):
-            yield from _secrets(value, here)
-        elif value is not None and _SECRET_KEY.search(key.lower()):
+            yield from _secrets(value, here, plain)
+        elif value is not None and key not in plain and _SECRET_KEY.search(key.lower()):
             right = f"write {key}: {{env: NAME}} or {key}: {{file: PATH}}"
             yield Finding(here, f"the value of {key} stands in the file", right)
 

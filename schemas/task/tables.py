@@ -111,21 +111,20 @@ def _source(table: Table, source: Source, place: Place, task: Task, components: 
 
 
 def _connection(source: Source, place: Place, task: Task, components: Components) -> Iterator[Finding]:
-    known = components.sources.get(source.connector)
-    needed = getattr(known, "connection", source.connection and task.connections.get(source.connection))
+    kind = components.connections.get(source.connector)
     if source.connection is None:
-        if isinstance(needed, str):
-            right = f"add connection: NAME, of a connection of type {needed}"
+        if kind is not None and getattr(kind, "required", True):
+            right = f"add connection: NAME, of a connection of type {source.connector}"
             yield Finding(place, f"the connector {source.connector} needs a connection", right)
         return
     here = (*place, "connection")
     if source.connection not in task.connections:
         right = meant(source.connection, task.connections)
         yield Finding(here, f"there is no connection {source.connection}", right)
-    elif needed is None:
+    elif kind is None and source.connector in components.sources:
         yield Finding(here, f"the connector {source.connector} uses no connection", "remove it")
-    elif isinstance(needed, str) and (found := task.connections[source.connection].type) != needed:
-        right = f"name one of type {needed}"
+    elif kind is not None and (found := task.connections[source.connection].type) != source.connector:
+        right = f"name one of type {source.connector}"
         yield Finding(here, f"{source.connection} is a connection of type {found}", right)
 
 

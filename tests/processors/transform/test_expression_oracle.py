@@ -5,7 +5,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from processors.transform.expression import compile_expression
@@ -128,6 +128,7 @@ def test_decimals_of_any_size_are_exact_or_fail(rows: list[tuple[Decimal, Decima
 
 
 @settings(max_examples=40, deadline=None)
+@example([1.0000000000000001e29, 1e29, -1e29, 1e30, float("nan"), float("-inf")])
 @given(st.lists(st.floats() | st.none(), min_size=1, max_size=10))
 def test_no_float_makes_an_expression_raise(values: list[float | None]) -> None:
     frame = pl.DataFrame({"f": values}, schema={"f": pl.Float64})
@@ -140,6 +141,7 @@ def test_no_float_makes_an_expression_raise(values: list[float | None]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example(["9" * 29 + ".9999999994", "9" * 29 + ".9999999995", "9" * 38, "9" * 39, "1e38", "-1e29", "1e-40"])
 @given(st.lists(st.text(max_size=12) | st.from_regex(r"[ +-]?[0-9]{1,20}(\.[0-9]{0,3})?[TZ: -]?", fullmatch=True)))
 def test_no_text_makes_a_cast_raise(values: list[str]) -> None:
     frame = pl.DataFrame({"s": values}, schema={"s": pl.String})
