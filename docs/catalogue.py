@@ -28,10 +28,7 @@ def catalogue() -> str:
     parts += _chapter("Field rules", "A key under a column of a table.", found.rules)
     parts += _chapter("Anonymization methods", "What `method:` says.", found.methods)
     parts += _chapter("Sources", "What `connector:` says under a source.", found.sources)
-    if found.connections:
-        parts.append("## Connections\n\nWhat `type:` says under a connection.\n")
-    for name, config in found.connections.items():
-        parts += [f"### {name}\n\n{_text(config.__doc__)}\n", *_config(config.model_json_schema())]
+    parts += _chapter("Connections", "What `type:` says under a connection.", found.connections)
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
@@ -41,8 +38,6 @@ def _chapter(title: str, says: str, found: Mapping[str, type[Any]]) -> Iterator[
         yield f"### {name}\n\n{_document(component)}\n"
         if types := getattr(component, "types", None):
             yield f"Fits columns of type {', '.join(sorted(types))}.\n"
-        if connection := getattr(component, "connection", None):
-            yield f"Needs a connection of type `{connection}`.\n"
         yield from _config(component.Config.model_json_schema())
         yield from _examples(name, getattr(component, "examples", ()))
 
