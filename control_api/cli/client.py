@@ -86,6 +86,13 @@ class Client:
                     elif line.startswith("data: "):
                         yield orjson.loads(line.removeprefix("data: "))
 
+    def download(self, path: str, **query: Any) -> Iterator[bytes]:
+        """A file, in pieces."""
+        given = {name: value for name, value in query.items() if value is not None}
+        with self._reached(), self._http.stream("GET", path, params=given) as response:
+            _check(response)
+            yield from response.iter_bytes()
+
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         with self._reached():
             response = self._http.request(method, path, **more)

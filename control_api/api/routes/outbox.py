@@ -1,0 +1,81 @@
+"""What a run has prepared: its tables, their records, whole tables as files."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from control_api.api.access import Actor, Ctx
+from control_api.api.paging import Cursor, Limit, page
+from control_api.store import audit, outbox, outbox_rows
+from control_api.store.outbox_export import MEDIA_TYPES, Format, address_of, export
+from control_api.store.runs import get_run
+from schemas.errors import InvalidInput, Mistake
+
+router = APIRouter(tags=["outbox"])
+
+
+@router.get("/runs/{run}/outbox")
+def list_tables(ctx: Ctx, run: str) -> dict[str, Any]:
+    """Its tables: their columns, and how many records stand in each."""
+    with ctx.connections() as conn:
+        state = get_run(conn, run).state
+        found = [
+            {
+                "table": table,
+                "records": outbox.count(conn, run, table),
+                "columns": plan.columns,
+                "sources": plan.sources,
+            }
+            for table, plan in outbox.plans_of(conn, run).items()
+        ]
+    return {"run": run, "state": state, "tables": found}
+
+
+@router.get("/runs/{run}/outbox/{table}")
+def list_records(
+    ctx: Ctx, run: str, table: str, limit: Limit = 50, cursor: Cursor = None, provenance: bool = False
+) -> dict[str, Any]:
+    """Records in the order of their identity."""
+    behind = _identity(cursor)
+    with ctx.connections() as conn:
+        found = outbox_rows.page(conn, run, table, limit + 1, behind, provenance)
+    return page(found, limit, lambda record: str(record[outbox.IDENTITY]), lambda record: record)
+
+
+@router.get("/runs/{run}/outbox/{table}/records/{identity}")
+def get_record(ctx: Ctx, run: str, table: str, identity: int) -> dict[str, Any]:
+    """One record, with its source and the rules that changed it."""
+    with ctx.connections() as conn:
+        return outbox_rows.record(conn, run, table, identity)
+
+
+@router.get("/runs/{run}/outbox/{table}/export")
+def export_table(
+    ctx: Ctx,
+    actor: Actor,
+    run: str,
+    table: str,
+    form: Annotated[Format, Query(alias="format")] = "jsonl",
+    provenance: bool = False,
+) -> StreamingResponse:
+    """The whole table as a file."""
+    with ctx.connections() as conn:
+        pieces = export(address_of(conn), run, table, form, provenance)
+        audit.record(conn, actor, "outbox.exported", run, {"table": table, "format": form})
+    name = f'attachment; filename="{table}.{form}"'
+    return StreamingResponse(pieces, media_type=MEDIA_TYPES[form], headers={"Content-Disposition": name})
+
+
+def _identity(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    try:
+        found = int(cursor)
+    except ValueError:
+        found = 2**63
+    if not -(2**63) <= found < 2**63:
+        raise InvalidInput([Mistake("(request)", 1, "cursor", "is not one of ours", "take `next` of the page before")])
+    return found

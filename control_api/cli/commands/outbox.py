@@ -1,0 +1,116 @@
+"""metal outbox: what a run has prepared."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from control_api.cli.output import AsJson, answer, note, show, table
+
+RunName = Annotated[str, typer.Argument(metavar="RUN")]
+TableName = Annotated[str, typer.Option("--table", "-t", metavar="T")]
+Provenance = Annotated[bool, typer.Option("--provenance", help="Also where records come from and what changed them.")]
+
+
+class Form(StrEnum):
+    """How an export is written."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
+    avro = "avro"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    group = typer.Typer(help="What runs have prepared, held for review.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command("show")(show_)
+    group.command("export")(export)
+    app.add_typer(group, name="outbox")
+
+
+def list_(run: RunName, as_json: AsJson = False) -> None:
+    """The tables of a run, and how many records stand in each."""
+    from control_api.cli.client import Client
+
+    with Client() as client:
+        found = client.get(f"/runs/{run}/outbox")
+    if as_json:
+        answer(found)
+        return
+    rows = [
+        (one["table"], one["records"], ", ".join(f"{n} {k}" for n, k in one["columns"].items()))
+        for one in found["tables"]
+    ]
+    show(table(("table", "records", "columns"), rows))
+
+
+def show_(
+    run: RunName,
+    name: TableName,
+    identity: Annotated[int | None, typer.Option("--id", help="One record, with its provenance.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1)] = 20,
+    provenance: Provenance = False,
+    as_json: AsJson = False,
+) -> None:
+    """Records of a table, or one of them."""
+    from control_api.cli.client import Client
+
+    path = f"/runs/{run}/outbox/{name}"
+    with Client() as client:
+        if identity is None:
+            found = list(client.pages(path, limit, provenance=provenance))
+        else:
+            found = [client.get(f"{path}/records/{identity}")]
+    if as_json:
+        answer({"run": run, "table": name, "records": found} if identity is None else found[0])
+    elif found:
+        show(table(tuple(found[0]), [tuple(record.values()) for record in found]))
+
+
+def export(
+    run: RunName,
+    name: TableName,
+    form: Annotated[Form, typer.Option("--format")] = Form.jsonl,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else stdout.")] = None,
+    provenance: Provenance = False,
+    as_json: AsJson = False,
+) -> None:
+    """The whole table as a file. A file appears whole or not at all."""
+    from control_api.cli.client import Client
+
+    if output is None and as_json:
+        raise typer.BadParameter("--json tells about the file that --output names; without it stdout is the file")
+    with Client() as client:
+        pieces = client.download(f"/runs/{run}/outbox/{name}/export", format=form.value, provenance=provenance)
+        if output is None:
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+            return
+        size = _save(output, pieces)
+    if as_json:
+        answer({"run": run, "table": name, "format": form.value, "output": str(output), "bytes": size})
+    else:
+        note(f"{output}: {size:,} bytes")
+
+
+def _save(output: Path, pieces: Any) -> int:
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with part.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            size = file.tell()
+        part.replace(output)
+    except OSError as error:
+        right = "name a file in a directory that can be written to"
+        raise typer.BadParameter(f"{output}: {error.strerror}; {right}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return size
