@@ -53,9 +53,12 @@ def _row(number: int, cells: list[str]) -> Iterator[Finding]:
     if len(cells) != 5:
         yield Finding(PAGE, number, f"{cells[0]}: five cells are id, what, state, where, test; there are {len(cells)}")
         return
-    name, _, state, where, test = cells
+    name, _, told, where, test = cells
+    state, _, missing = told.partition(": ")
     if state not in STATES:
         yield Finding(PAGE, number, f"{name}: the state is {state!r}; states are {', '.join(STATES)}")
+    if state == "part" and not missing:
+        yield Finding(PAGE, number, f"{name}: part of what? say what is missing")
     if state == "done" and not _TEST.search(test):
         yield Finding(PAGE, number, f"{name}: done without a test that shows it")
     if state != "open" and "`" not in where:

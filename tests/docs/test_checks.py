@@ -71,6 +71,11 @@ class TestRequirements:
         (told,) = rows(desk, "| R-F1 | what | done | `a.py` | – |")
         assert told.endswith("R-F1: done without a test that shows it")
 
+    def test_one_that_is_done_in_part_says_what_is_missing(self, desk: Desk) -> None:
+        assert rows(desk, "| R-F1 | what | part: not the rest | `a.py` | – |") == []
+        (told,) = rows(desk, "| R-F1 | what | part | `a.py` | – |")
+        assert told.endswith("R-F1: part of what? say what is missing")
+
     def test_a_state_that_there_is_not(self, desk: Desk) -> None:
         (told,) = rows(desk, "| R-F1 | what | almost | `a.py` | – |")
         assert "'almost'" in told
