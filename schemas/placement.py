@@ -26,8 +26,9 @@ def hash_of(columns: Sequence[str], key: bytes, label: str = "placement") -> pl.
     return what.hash(seed(key, label)).alias(HASH)
 
 
-def partition_expr(partitions: int) -> pl.Expr:
-    return (pl.col(HASH) % partitions).cast(pl.UInt32)
+def boundaries(partitions: int) -> list[int]:
+    """The lowest hash of each logical partition: equal ranges, so that rows sorted by hash fall into slices."""
+    return [-(-(q << 64) // partitions) for q in range(partitions)]
 
 
 def fingerprint() -> str:

@@ -39,10 +39,11 @@ class _State:
 
 
 def close(
-    new: Sequence[Segment], old: Sequence[Segment], plan: TablePlan, seed: int, generate: Generate
+    new: Sequence[Segment], old: Sequence[Segment], plan: TablePlan, seed: int, generate: Generate, partitions: int = 1
 ) -> Iterator[Change]:
+    """`partitions`: the rows' hashes fill one of so many equal ranges."""
     rows = sum(segment.rows for segment in new)
-    for _, frame in walk(new, ranges(rows, RANGE_ROWS)):
+    for _, frame in walk(new, ranges(rows, RANGE_ROWS) * partitions):
         before = _before(old, frame)
         after = _state(frame if before is None else pl.concat([before, frame]).sort(HASH), plan, seed, generate)
         if before is None:

@@ -26,6 +26,7 @@ MAGIC = b"MSG1"
 _LENGTH = struct.Struct("<4sI")
 _SIZE = struct.Struct("<I")
 _NONCE = 12
+_CODEC = pa.Codec("zstd", compression_level=1)
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
@@ -44,13 +45,13 @@ def _unseal(cipher: AESGCM, sealed: bytes) -> bytes:
 
 
 def _pack(buffer: pa.Buffer) -> bytes:
-    packed: bytes = pa.compress(buffer, codec="lz4_raw", asbytes=True)
+    packed: bytes = _CODEC.compress(buffer, asbytes=True)
     return _SIZE.pack(buffer.size) + packed
 
 
 def _unpack(packed: bytes) -> pa.Buffer:
     (size,) = _SIZE.unpack_from(packed)
-    return pa.decompress(memoryview(packed)[_SIZE.size :], decompressed_size=size, codec="lz4_raw")
+    return _CODEC.decompress(memoryview(packed)[_SIZE.size :], decompressed_size=size)
 
 
 def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:

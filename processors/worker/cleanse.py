@@ -17,11 +17,12 @@ from processors.plan import TablePlan
 from processors.segments.format import build
 from processors.worker.directory import RunInfo
 from schemas import extracted, sealing
-from schemas.columns import HASH, LINE, SOURCE, WEIGHT
+from schemas.columns import HASH, LINE, OP, POSITION, SOURCE, WEIGHT
 from schemas.headers import Header
-from schemas.placement import hash_of, partition_expr, seed
+from schemas.placement import boundaries, hash_of, seed
 
 ROW = "_row"
+CHANGE_TYPES = {POSITION: pl.Int64(), OP: pl.Int8()}
 _NUL = "\x00"
 
 
@@ -93,9 +94,13 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
     else:  # a record without a key is told by where it was read
         where = pl.struct(pl.lit(header.producer), pl.lit(header.sequence), pl.col(ROW))
         place = where.hash(seed(info.key)).alias(HASH)
-    names = [*table.columns, *table.change_columns]
+    change = [
+        pl.col(name) if name in kept.columns else pl.lit(0, dtype=CHANGE_TYPES[name]).alias(name)
+        for name in table.change_columns  # a source that only adds stands beside one that tells changes
+    ]
     frame = kept.select(
-        *names,
+        *table.columns,
+        *change,
         "_chg",
         pl.lit(header.extra["source"], dtype=pl.UInt16).alias(SOURCE),
         pl.lit(1, dtype=pl.Int64).alias(WEIGHT),
@@ -103,10 +108,11 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
     ).sort(HASH)
     if info.partitions == 1:
         return {0: (build(frame, info.key, 4096), frame.height)}
-    which = frame.select(partition_expr(info.partitions)).to_series()
+    hashes = frame.get_column(HASH)
+    starts = [int(hashes.search_sorted(first, "left")) for first in boundaries(info.partitions)]
     parts: dict[int, tuple[bytes, int]] = {}
-    for q in range(info.partitions):
-        part = frame.filter(which == q)
+    for q, (start, end) in enumerate(zip(starts, [*starts[1:], frame.height], strict=True)):
+        part = frame.slice(start, end - start)
         if part.height:
             parts[q] = (build(part, info.key, 4096), part.height)
     return parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterator
@@ -22,6 +21,7 @@ from processors.worker.directory import Directory, RunInfo
 from processors.worker.intake import add_counts, closing, take
 from processors.worker.outlet import Outlet
 from processors.worker.parts import Parts
+from processors.worker.pipeline import in_pool
 from processors.worker.rules_stage import send_letters
 from processors.worker.run_part import RunPart
 from processors.worker.shape import prepared, related
@@ -97,11 +97,10 @@ class MergeStage:
         old = part.segments(table.name, upto=boundary)
         counts = part.progress.counts.setdefault(table.name, {})
         key = part.info.key
-        changes = close(new, old, table, seed(key, "content"), _generate(part.info, table.name))
+        changes = close(new, old, table, seed(key, "content"), _generate(part.info, table.name), part.info.partitions)
         shaped = self._shaped(changes, part, table)
-        loop = asyncio.get_running_loop()
         while True:
-            found = await loop.run_in_executor(self._pool, next, shaped, None)
+            found = await in_pool(self._pool, next, shaped, None)
             if found is None:
                 return
             change, payload = found

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from concurrent.futures import Executor
+from typing import Any, TypeVar
 
 import structlog
 
@@ -19,15 +21,31 @@ from processors.worker import metrics
 from processors.worker.delivery import ordered
 from processors.worker.directory import Directory
 from schemas import headers
-from schemas.errors import Fatal, Retriable
+from schemas.errors import Fatal, MetalError, Retriable
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 Pending = Sequence[Awaitable[Any]]
 Handler = Callable[[int, int, headers.Header, bytes], Awaitable[Pending]]
 
 DEPTH = 4  # batches of one partition on their way at once
 QUEUE = 8  # batches of one partition waiting
+
+
+async def in_pool(pool: Executor, what: Callable[..., T], *given: Any) -> T:
+    """Runs a pure core in a thread. What it raises unforeseen halts the run that caused it, not the worker.
+
+    The exception's text may hold a raw value, so only its kind and its place are told.
+    """
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, what, *given)
+    except MetalError:
+        raise
+    except Exception as error:
+        place = "".join(traceback.format_tb(error.__traceback__)[-6:])
+        log.error("a core failed unforeseen", kind=type(error).__name__, place=place)
+        raise Fatal(f"an unforeseen {type(error).__name__}; the worker's log says where") from None
 
 
 def end_process(reason: str, error: BaseException | None = None) -> None:

@@ -6,7 +6,6 @@ one place; different runs stand on different partitions. See docs/adr/0008.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterator
@@ -26,6 +25,7 @@ from processors.worker.intake import add_counts, closing, take
 from processors.worker.merge_stage import WINDOW, merge_producers
 from processors.worker.outlet import Outlet
 from processors.worker.parts import Parts
+from processors.worker.pipeline import in_pool
 from processors.worker.run_part import RunPart
 from processors.worker.shape import DERIVED, prepared
 from schemas import topics
@@ -75,11 +75,10 @@ class RelateStage:
     async def _close(self, part: RunPart, offset: int, epoch: int) -> None:
         started = time.monotonic()
         await part.settled()
-        loop = asyncio.get_running_loop()
-        before, after = await loop.run_in_executor(self._pool, self._states, part)
+        before, after = await in_pool(self._pool, self._states, part)
         window: deque[Awaitable[Any]] = deque()
         pieces = self._pieces(part, before, after)
-        while (piece := await loop.run_in_executor(self._pool, next, pieces, None)) is not None:
+        while (piece := await in_pool(self._pool, next, pieces, None)) is not None:
             table, rows, payload = piece
             extra = {"append": True} if _first(part) else {}
             await self._emit(part, "data", table, rows, part.progress.closes, extra, payload, window)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ from processors.worker import metrics
 from processors.worker.cleanse import Cleansed, cleanse
 from processors.worker.directory import Directory, RunInfo
 from processors.worker.outlet import Outlet
+from processors.worker.pipeline import in_pool
 from schemas import events, topics
 from schemas.headers import Header
 
@@ -28,8 +28,7 @@ class RulesStage:
             return []
         if header.kind != "data":
             return [await self._send(info, q, header, b"") for q in range(info.partitions)]
-        loop = asyncio.get_running_loop()
-        cleansed = await loop.run_in_executor(self._pool, cleanse, payload, header, info)
+        cleansed = await in_pool(self._pool, cleanse, payload, header, info)
         metrics.RECORDS.labels("rules").inc(header.rows)
         metrics.BYTES.labels("rules").inc(len(payload))
         return await self._emit(info, offset, header, cleansed)

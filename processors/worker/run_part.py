@@ -115,8 +115,7 @@ class RunPart:
         if not count:
             return
         parts = closed[-count:]
-        loop = asyncio.get_running_loop()
-        segment = await loop.run_in_executor(None, self._merged, parts)
+        segment = await asyncio.to_thread(self._merged, parts)
         name = Name(self.info.run, table, parts[0].first, parts[-1].last)
         await self._table.put(self.partition, name.key(), pack(self.progress, segment))
         self._names[table] = visible([*self._names[table], name])

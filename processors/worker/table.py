@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ class SegmentTable(Table):  # type: ignore[misc]  # faust carries no types
 
     def __init__(self, app: faust.App, *, folder: Path, **kwargs: Any) -> None:
         self._folder = folder
+        self._orders: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         super().__init__(app, key_type=bytes, value_type=bytes, recovery_buffer_size=4, **kwargs)
 
     def _new_store(self) -> SegmentStore:
@@ -31,8 +34,10 @@ class SegmentTable(Table):  # type: ignore[misc]  # faust carries no types
         """Returns when the changelog has it and the local file stands."""
         sent = await self.app.producer.send(self.changelog_topic_name, key, value, partition, None, None)
         record = await sent
-        self.store.put(partition, key, value)
-        self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), record.offset)
+        # Enforces: files come to stand in the changelog's order, so the offset beside them never runs ahead of one.
+        async with self._orders[partition]:
+            await asyncio.to_thread(self.store.put, partition, key, value)
+            self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), record.offset)
 
     async def remove(self, partition: int, keys: list[bytes]) -> None:
         """Tombstones only let compaction reclaim; nothing depends on when they come."""
@@ -42,5 +47,6 @@ class SegmentTable(Table):  # type: ignore[misc]  # faust carries no types
             offsets.append(sent)
         for key, sent in zip(keys, offsets, strict=True):
             record = await sent
-            self.store.remove(partition, key)
-            self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), record.offset)
+            async with self._orders[partition]:
+                self.store.remove(partition, key)
+                self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), record.offset)
