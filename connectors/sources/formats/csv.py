@@ -19,6 +19,7 @@ import pyarrow.csv
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.sources.contract import CHUNK_BYTES, MAX_RECORD_BYTES, RAW_BYTES, Chunk, Context, Position
+from connectors.sources.formats.inputs import Encoding
 from connectors.sources.formats.lines import line_behind
 from connectors.sources.formats.records import Dialect, Records, scan
 from connectors.sources.formats.shape import FILE_SHIFT, Refusals, Reject, Shape
@@ -43,7 +44,7 @@ class CsvOptions(BaseModel):
         description="The columns of a file without a header; else the declared ones, in order.",
     )
     null_values: list[str] = Field(default=[""], description="Texts that, outside quotes, stand for no value.")
-    encoding: str = Field(default="utf-8", description="The text's encoding, as Python names it.")
+    encoding: Encoding = Field(default="utf-8", description="The text's encoding, as Python names it.")
     allow_nan: bool = Field(default=False, description="Whether NaN and infinities are float64 values.")
     date_formats: list[str] = Field(default=[], description="strftime formats that dates may have besides ISO 8601.")
     timestamp_formats: list[str] = Field(default=[], description="The same for points in time.")
@@ -152,10 +153,9 @@ class CsvDecoder:
             else:
                 offset, at = offset + records.size, line
                 line += records.lines
-                more = len(data) - records.size if final else len(records.starts) >= self._context.chunk_rows
                 frame, rejects = self._decode(data, records, layout, at, rank)
                 place = self._position(offset, line, data[: records.size])
-                yield self._shape.chunk(frame, rejects, place, at_end=ended and not more)
+                yield self._shape.chunk(frame, rejects, place, at_end=ended and not records.limited)
             size = block
 
     @staticmethod

@@ -15,16 +15,29 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePath
-from typing import IO, Final, cast
+from typing import IO, Annotated, Final, cast
 
 import pyarrow as pa
+from pydantic import AfterValidator
 
 from connectors.sources.formats.window import Input
 from schemas.errors import Fatal
 
 BLOCK: Final = 1 << 20
 COMPRESSED: Final = {".gz": "gzip", ".zst": "zstd", ".lz4": "lz4", ".bz2": "bz2", ".xz": "xz"}
-UTF8: Final = frozenset({"utf-8", "utf8", "utf-8-sig", "ascii", "us-ascii"})
+UTF8: Final = frozenset({"utf-8", "utf-8-sig", "ascii"})
+
+
+def _known(encoding: str) -> str:
+    try:
+        found = codecs.lookup(encoding)
+        found.decode(b"")
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{encoding} is no encoding of text") from error
+    return found.name
+
+
+Encoding = Annotated[str, AfterValidator(_known)]
 
 
 class FileInput:
@@ -35,7 +48,10 @@ class FileInput:
         self._file = os.open(path, os.O_RDONLY)
 
     def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._file, size, offset)
+        try:
+            return os.pread(self._file, size, offset)
+        except OSError as error:
+            raise Fatal(f"{self.label} cannot be read: {error.strerror}") from error
 
     def close(self) -> None:
         if self._file >= 0:
@@ -70,12 +86,12 @@ class ForwardInput:
 def unpacked(name: str, plain: Callable[[], Input], opener: Callable[[], IO[bytes]], encoding: str) -> Input:
     """The content as UTF-8, decompressed by the name's extension; `plain` if it is so already."""
     compression = COMPRESSED.get(PurePath(name).suffix.lower())
-    if compression is None and encoding.lower() in UTF8:
+    if compression is None and encoding in UTF8:
         return plain()
 
     def start() -> Iterator[bytes]:
         blocks = _blocks(opener, compression, name)
-        return blocks if encoding.lower() in UTF8 else transcode(blocks, encoding, name)
+        return blocks if encoding in UTF8 else transcode(blocks, encoding, name)
 
     return ForwardInput(start, name)
 
@@ -93,7 +109,7 @@ def opened(path: Path, label: str, encoding: str = "utf-8") -> Iterator[Input]:
 
 def transcode(blocks: Iterator[bytes], encoding: str, label: str) -> Iterator[bytes]:
     """UTF-8 of text in another encoding. Half a surrogate pair stays invalid, for the record that has it."""
-    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass" if "16" in encoding else "strict")
+    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass" if encoding.startswith("utf") else "strict")
     place = 0
     try:
         for block in blocks:

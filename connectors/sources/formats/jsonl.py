@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.sources.contract import MAX_RECORD_BYTES, RAW_BYTES, Chunk, Context, Position
+from connectors.sources.formats.inputs import Encoding
 from connectors.sources.formats.json_rows import JsonRows
 from connectors.sources.formats.lines import line_behind
 from connectors.sources.formats.shape import FILE_SHIFT, Reject, Shape
@@ -21,7 +22,7 @@ class JsonlOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    encoding: str = Field(default="utf-8", description="The text's encoding, as Python names it.")
+    encoding: Encoding = Field(default="utf-8", description="The text's encoding, as Python names it.")
     max_record_bytes: int = Field(default=MAX_RECORD_BYTES, ge=1, description="A longer record is rejected.")
 
 
@@ -63,7 +64,7 @@ class JsonlDecoder:
                 text = data[:cut]
                 frame, rejects = self._decode(text, lines, line, rank)
                 offset, line = offset + cut, line + lines
-                more = cut < len(data) and (final or lines == self._context.chunk_rows)
+                more = data.find(b"\n", cut) >= 0 or (final and cut < len(data))
                 yield self._shape.chunk(frame, rejects, self._position(offset, line, text), at_end=ended and not more)
             size = block
 

@@ -47,6 +47,7 @@ class Records:
     starts: pl.Series  # Int64, offsets in the block
     ends: pl.Series  # Int64, without the line end
     line: pl.Series  # Int64, of a record's first line, from 0
+    limited: bool  # the limit came before the end of the block
     broken: list[Broken] = field(default_factory=list)
 
 
@@ -107,6 +108,7 @@ def _records(data: bytes, ends: pl.Series, all_ends: pl.Series, final: bool, lim
     if final and whole < len(data):
         ends = ends.append(pl.Series([len(data)], dtype=pl.Int64))
     # blank lines count here and are left out below: the cut depends on the content alone either way
+    limited = len(ends) > limit
     ends = ends.head(limit)
     size = min(int(ends[-1]) + 1, len(data)) if len(ends) else 0
     starts = (ends + 1).shift(1, fill_value=0)
@@ -115,7 +117,7 @@ def _records(data: bytes, ends: pl.Series, all_ends: pl.Series, final: bool, lim
         line = all_ends.search_sorted(starts).cast(pl.Int64)
     lines = int(all_ends.search_sorted(size))
     starts, ends, line = _without_blank(data, starts, ends, line)
-    return Records(size, lines, starts, ends, line)
+    return Records(size, lines, starts, ends, line, limited)
 
 
 def _without_blank(
@@ -185,7 +187,8 @@ def _walk(data: bytes, dialect: Dialect, final: bool, limit: int) -> Records:
         line += 1 if reason else _count_lines(data, place, behind)
         place = behind
     series = [pl.Series(values, dtype=pl.Int64) for values in (starts, ends, line_of)]
-    return Records(place, line, series[0], series[1], series[2], broken)
+    limited = place < len(data) and len(starts) + len(broken) >= limit
+    return Records(place, line, series[0], series[1], series[2], limited, broken)
 
 
 def _count_lines(data: bytes, start: int, end: int) -> int:
