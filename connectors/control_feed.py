@@ -46,10 +46,12 @@ class ControlFeed(threading.Thread):
                 log.warning("the control topic can't be read", error=str(error))
                 self._stop_asked.wait(1)
                 continue
-            if message is None or message.value() is None:
+            if message is None:
                 continue
             if message.error():
                 log.warning("the control topic can't be read", error=str(message.error()))
                 continue
-            self._listener(events.decode("control", message.value()))
+            value = message.value()
+            if value is not None:
+                self._listener(events.decode("control", value))
         consumer.close()

@@ -29,9 +29,7 @@ def parse(text: str) -> dict[str, _Armed]:
         name, _, what = entry.partition("=")
         action, _, nth = what.partition(":")
         if not name or action not in _SIGNALS or not (nth or "1").isdigit() or int(nth or 1) < 1:
-            raise Fatal(
-                f"METAL_FAILPOINTS: {entry!r} is not understood; write NAME=kill, NAME=stop or NAME=kill:N"
-            )
+            raise Fatal(f"METAL_FAILPOINTS: {entry!r} is not understood; write NAME=kill, NAME=stop or NAME=kill:N")
         armed[name] = _Armed(_SIGNALS[action], int(nth or 1))
     return armed
 

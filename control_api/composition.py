@@ -32,10 +32,10 @@ from schemas.task.text import Finding, Place
 @cache
 def components() -> Components:
     """Everything that a task may name."""
-    rules = discover(processors.rules, Rule)  # type: ignore[type-abstract]  # looked at, never made
-    methods = discover(processors.anonymize, Anonymization)  # type: ignore[type-abstract]  # the same
-    sources = discover(connectors.sources, SourceKind)  # type: ignore[type-abstract]  # the same
-    connections = discover(connectors.connections, ConnectionKind)  # type: ignore[type-abstract]  # the same
+    rules = discover(processors.rules, Rule)
+    methods = discover(processors.anonymize, Anonymization)
+    sources = discover(connectors.sources, SourceKind)
+    connections = discover(connectors.connections, ConnectionKind)
     return Components(
         rules=rules,
         sources=sources,

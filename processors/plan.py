@@ -87,7 +87,8 @@ def compile_task(task: Task, rules: Mapping[str, type[Rule]], methods: Mapping[s
             tables[name] = _collected(name, table, task, rules, methods)
     references = tuple(_references(task))
     needed = {name: _needed(name, references, derived) for name in tables}
-    notes = [note for plan in (*tables.values(), *derived.values()) for note in plan.output_plan.methods.unsupported]
+    outputs = [*(one.output_plan for one in tables.values()), *(one.output_plan for one in derived.values())]
+    notes = [note for output in outputs for note in output.methods.unsupported]
     return TaskPlan(tables, _in_order(derived), references, needed, tuple(notes))
 
 

@@ -1,1 +1,1 @@
-"""The words of the domain: tasks, batches, headers, events and errors. Knows no Kafka, database, clock or environment."""
+"""The words of the domain: tasks, batches, headers, events, errors. Knows no Kafka, database, clock or environment."""

@@ -46,9 +46,9 @@ def encode(header: Header) -> list[tuple[str, bytes]]:
     return pairs
 
 
-def decode(pairs: Iterable[tuple[str, bytes]] | None) -> Header:
+def decode(pairs: Iterable[tuple[str, Any]] | None) -> Header:
     """The header of a message; a message that carries none, or not a whole one, was not written by us."""
-    found = {name: value for name, value in pairs or ()}
+    found = dict(pairs or ())
     try:
         text = {name: bytes(found[name]).decode() for name in _TEXT}
         numbers = {name: int(found[name]) for name in _NUMBERS}

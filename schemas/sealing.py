@@ -1,6 +1,7 @@
 """Seals raw payloads with AES-GCM under a key of their run: destroying the key destroys every copy.
 
-A nonce is 96 random bits. What a payload belongs to is authenticated with it, so a batch can't be passed off as another's.
+A nonce is 96 random bits. What a payload belongs to is authenticated with it, so that no batch can be passed off as
+another's.
 """
 
 from __future__ import annotations

@@ -252,7 +252,7 @@ def _pieces(frame: pl.DataFrame, skip: int) -> Iterator[tuple[int, pl.DataFrame]
     if rest.height == 0:
         yield frame.height, rest
         return
-    count = max(1, -(-rest.estimated_size() // PIECE_BYTES), -(-rest.height // MAX_ROWS))
+    count = max(1, -(-int(rest.estimated_size()) // PIECE_BYTES), -(-rest.height // MAX_ROWS))
     size = -(-rest.height // count)
     for start in range(0, rest.height, size):
         piece = rest.slice(start, size)

@@ -62,8 +62,10 @@ def _send(reader: LaneReader, seq: int, table: str, source: str, record: dict[st
 
 
 def _typed(record: dict[str, Any], columns: dict[str, Column], seq: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(the record as declared, or the reason why it can't be): values may be JSON's or the text that a file would have."""
-    texts = pl.DataFrame({name: [_text(record.get(name))] for name in columns}, schema=dict.fromkeys(columns, pl.String))
+    """(the record as declared, or the reason why not): values may be JSON's or the text that a file would have."""
+    texts = pl.DataFrame(
+        {name: [_text(record.get(name))] for name in columns}, schema=dict.fromkeys(columns, pl.String)
+    )
     frame, refusals = read_texts(texts, columns, TextOptions())
     frame = frame.with_columns(pl.lit(seq, dtype=pl.Int64).alias(LINE))
     rejects = pl.DataFrame(schema=REJECTS)

@@ -57,7 +57,7 @@ class Sender:
                     value=payload,
                     key=header.run.encode(),
                     partition=partition,
-                    headers=headers.encode(header),
+                    headers=list[tuple[str, str | bytes | None]](headers.encode(header)),
                     on_delivery=on_delivery,
                 )
                 break

@@ -1,4 +1,4 @@
-"""`metal connect`: plans runs, claims lanes, reads them in threads, keeps their leases. Several share the lanes of a run."""
+"""`metal connect`: plans runs, claims lanes, reads them in threads, keeps their leases. Several share a run."""
 
 from __future__ import annotations
 

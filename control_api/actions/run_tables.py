@@ -17,8 +17,8 @@ from schemas.task.model import Task
 
 @cache
 def _found() -> tuple[dict[str, type[Rule]], dict[str, type[Anonymization]]]:
-    rules = discover(processors.rules, Rule)  # type: ignore[type-abstract]  # looked at, never made
-    methods = discover(processors.anonymize, Anonymization)  # type: ignore[type-abstract]  # the same
+    rules = discover(processors.rules, Rule)
+    methods = discover(processors.anonymize, Anonymization)
     return rules, methods
 
 

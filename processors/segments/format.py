@@ -109,7 +109,8 @@ class Segment:
         payload = _unseal(self._cipher, self._read(self._offsets[number], self._sizes[number]))
         batch = pa.ipc.read_record_batch(_unpack(payload), self._schema)
         frame = pl.from_arrow(pa.Table.from_batches([batch]))
-        assert isinstance(frame, pl.DataFrame)
+        if not isinstance(frame, pl.DataFrame):
+            raise Fatal("a block of a segment is no table")
         start = number * self.block_rows
         return frame.with_columns(pl.Series(HASH, hashes[start : start + frame.height], dtype=pl.UInt64))
 

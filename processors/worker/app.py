@@ -1,4 +1,4 @@
-"""One Faust app that holds every stage: a topic, an agent and, where the stage keeps state, a table of segments for each."""
+"""One Faust app that holds every stage: a topic and an agent for each, a table of segments where it keeps state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUP = "metal"
 SWEEP = 20.0  # seconds between looks for state of runs that are over
 
 
-class WorkerApp(faust.App):  # type: ignore[misc]  # faust carries no types
+class WorkerApp(faust.App):
     def _new_transport(self) -> StrictTransport:
         return StrictTransport(self.conf.broker_consumer, self)
 
@@ -78,7 +78,9 @@ class Worker:
         self.outlet = Outlet(app, partitions)
         merge_table = SegmentTable(app, name="merge-state", partitions=partitions, folder=folder / "merge")
         relate_table = SegmentTable(app, name="relate-state", partitions=partitions, folder=folder / "relate")
-        self.tables = {"merge": app.tables.add(merge_table), "relate": app.tables.add(relate_table)}
+        self.tables = {"merge": merge_table, "relate": relate_table}
+        for table in self.tables.values():
+            app.tables.add(table)
         self.parts = {name: Parts(table) for name, table in self.tables.items()}
         handlers = {
             topics.EXTRACTED.name: ("rules", RulesStage(directory, self.outlet).handle),

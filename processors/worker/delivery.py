@@ -1,15 +1,15 @@
 """Delivery without holes: the one place that mends what Faust's consumer does to fetched messages.
 
-What always holds here: of a stage topic's partition, an agent sees every offset from the committed one on, strictly in
-order, each at least once. Stage topics are neither compacted nor transactional, so a hole in the offsets is an error and
-is answered by seeking back. Changelog topics are compacted and keep Faust's own reading. See docs/adr/0004.
+What always holds here: of a stage topic's partition, an agent sees every offset from the committed one on, strictly
+in order, each at least once. Stage topics are neither compacted nor transactional, so a hole in the offsets is an
+error and is answered by seeking back. Changelog topics are compacted and keep Faust's own reading. See docs/adr/0004.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import faust
 import structlog
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 Key = tuple[str, int]
 
 
-class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust carries no types
+class StrictConsumer(driver.Consumer):
     """Hands a partition's messages over without a hole, and knows where an agent has to go on."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -108,21 +108,21 @@ class StrictConsumer(driver.Consumer):  # type: ignore[misc]  # faust carries no
         await super().on_partitions_revoked(revoked)
 
 
-class IdempotentProducer(driver.Producer):  # type: ignore[misc]  # faust carries no types
+class IdempotentProducer(driver.Producer):
     """Faust gives no idempotent producer under at-least-once delivery; without it a retry may reorder."""
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
 
-class StrictTransport(driver.Transport):  # type: ignore[misc]  # faust carries no types
+class StrictTransport(driver.Transport):
     Consumer: ClassVar[type[StrictConsumer]] = StrictConsumer
     Producer: ClassVar[type[IdempotentProducer]] = IdempotentProducer
 
 
 async def ordered(app: faust.App, stream: Any) -> AsyncIterator[Any]:
-    """What an agent iterates instead of its stream: events strictly in order and without a hole, to be acknowledged by it."""
-    consumer: StrictConsumer = app.consumer
+    """What an agent iterates instead of its stream: events in order and without a hole, for it to acknowledge."""
+    consumer = cast(StrictConsumer, app.consumer)
     async for event in stream.noack().events():
         message = event.message
         key = (message.topic, message.partition)

@@ -1,7 +1,7 @@
 """What a worker knows of runs: the compiled spec, the key and whether batches of a run still count.
 
-Spec and key come from the control store when a run is first met and stay in memory alone; changes of state come over
-the control topic. A run that is unknown, stopped, failed or ended is inactive: its batches are dropped where they stand.
+Spec and key come from the control store when a run is first met and stay in memory alone; changes of state come
+over the control topic. A run that is unknown, stopped, failed or ended is inactive: its batches are dropped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parts of runs that this worker keeps for one table, made from its store when first needed and dropped with the partition."""
+"""The parts of runs that this worker keeps for one table: made when first needed, dropped with the partition."""
 
 from __future__ import annotations
 

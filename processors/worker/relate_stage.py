@@ -83,13 +83,13 @@ class RelateStage:
             extra = {"append": True} if _first(part) else {}
             await self._emit(part, "data", table, rows, part.progress.closes, extra, payload, window)
             hit("worker.mid_epoch")
-        extra = {
+        end: dict[str, Any] = {
             "counts": self._counts(part, after),
             "final": epoch >= FINAL,
             "producers": [f"relate/{part.partition}"],
             "at": part.progress.at,
         }
-        await self._emit(part, "end", "", 0, epoch, extra, b"", window)
+        await self._emit(part, "end", "", 0, epoch, end, b"", window)
         while window:
             await window.popleft()
         part.progress.closes += 1
@@ -124,7 +124,7 @@ class RelateStage:
         return State(survivors, derived)
 
     def _pieces(self, part: RunPart, before: State | None, after: State) -> Iterator[Piece]:
-        for name, table in part.info.plan.tables.items():
+        for name in part.info.plan.tables:
             was = before.survivors.rows.get(name) if before else None
             change = difference(was, after.survivors.rows.get(name))
             yield from self._collected(part, name, change, _first(part))

@@ -30,7 +30,7 @@ def _key_of(name: str) -> bytes:
     return base64.urlsafe_b64decode(name.removesuffix(".seg"))
 
 
-class SegmentStore(Store):  # type: ignore[misc]  # faust carries no types
+class SegmentStore(Store[bytes, bytes]):
     """Bytes by key and partition, on disk."""
 
     def __init__(self, *args: Any, folder: Path, **kwargs: Any) -> None:
@@ -89,7 +89,7 @@ class SegmentStore(Store):  # type: ignore[misc]  # faust carries no types
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         folder = self.partition_folder(tp.partition)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # In place and at a fixed width: replacing a file by another makes a file system flush, hundreds of times a second.
+        # In place and at a fixed width: replacing a file makes a file system flush, hundreds of times a second.
         descriptor = os.open(folder / _OFFSET, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.pwrite(descriptor, b"%020d" % offset, 0)
@@ -103,7 +103,7 @@ class SegmentStore(Store):  # type: ignore[misc]  # faust carries no types
     def apply_changelog_batch(
         self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
     ) -> None:
-        """Total: an entry that can't be understood is left out and said, never an exception that Faust would swallow."""
+        """Total: what can't be understood is left out and said, never an exception that Faust would swallow."""
         last: dict[TP, int] = {}
         for event in batch:
             message = event.message

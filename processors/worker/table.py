@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.tables.table import Table
@@ -14,7 +14,7 @@ from faust.types import TP
 from processors.worker.store import SegmentStore
 
 
-class SegmentTable(Table):  # type: ignore[misc]  # faust carries no types
+class SegmentTable(Table[bytes, bytes]):
     """Keys and values are bytes; the partition is always said, never derived from a key."""
 
     def __init__(self, app: faust.App, *, folder: Path, **kwargs: Any) -> None:
@@ -27,8 +27,7 @@ class SegmentTable(Table):  # type: ignore[misc]  # faust carries no types
 
     @property
     def store(self) -> SegmentStore:
-        store: SegmentStore = self.data
-        return store
+        return cast(SegmentStore, self.data)
 
     async def put(self, partition: int, key: bytes, value: bytes) -> None:
         """Returns when the changelog has it and the local file stands."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import structlog
 
@@ -29,7 +30,7 @@ class Watch:
         self._beat = 0.0
 
     def ready(self) -> tuple[bool, str]:
-        app = self._worker.app
+        app: Any = self._worker.app
         if time.monotonic() - self._beat > 10:
             return False, "the event loop does not answer"
         if app.rebalancing or not app.tables.recovery.completed.is_set():
@@ -45,7 +46,7 @@ class Watch:
             await asyncio.sleep(1.0)
 
     def _look(self) -> None:
-        app = self._worker.app
+        app: Any = self._worker.app
         for name, table in self._worker.tables.items():
             metrics.STATE_BYTES.labels(name).set(table.store.size())
         consumer = app.consumer
@@ -59,7 +60,8 @@ class Watch:
         if not recovering:
             self._recovering_since = None
             return
-        moved = sum(value or 0 for value in self._worker.app.tables.recovery.active_offsets.values())
+        tables: Any = self._worker.app.tables
+        moved = float(sum(value or 0 for value in tables.recovery.active_offsets.values()))
         if self._recovering_since is None or moved != self._activity:
             self._recovering_since, self._activity = time.monotonic(), moved
         elif time.monotonic() - self._recovering_since > RECOVERY:
@@ -67,7 +69,7 @@ class Watch:
 
     def _lag(self) -> int:
         """Batches that wait in the assigned stage partitions."""
-        consumer = self._worker.app.consumer
+        consumer: Any = self._worker.app.consumer
         lag: dict[str, int] = {}
         for tp in consumer.assignment():
             if consumer._is_changelog_tp(tp):
