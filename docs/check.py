@@ -12,7 +12,7 @@ from docs.command_line import load_commands
 from docs.house import check_house
 from docs.licences import check_licences
 from docs.project import Finding, Project
-from docs.records import check_records
+from docs.records import check_pages, check_records
 from docs.requirement_ids import check_requirements
 from docs.snippets import check_snippets
 
@@ -20,6 +20,7 @@ from docs.snippets import check_snippets
 def findings(project: Project) -> Iterator[Finding]:
     yield from check_citations(project, load_commands())
     yield from check_requirements(project)
+    yield from check_pages(project)
     yield from check_records(project)
     yield from check_snippets(project)
     yield from check_house(project)

@@ -1,4 +1,4 @@
-"""Decision records: numbered without repetition, dated, told in the index, and of the shape that the index promises."""
+"""Pages stand in an index. Decision records are also numbered without repetition, dated, and of one shape."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from docs.project import Finding, Project
 
 FOLDER: Final = "docs/adr"
 INDEX: Final = "docs/adr/README.md"
+PAGES: Final = "docs/README.md"
 LONGEST: Final = 60  # lines: a page
 _NAME: Final = re.compile(r"^(\d{4})-[a-z0-9-]+\.md$")
 _DATE: Final = re.compile(r"^Date: \d{4}-\d{2}-\d{2}\. Status: (?:accepted|superseded by \d{4})\.$", re.M)
@@ -18,7 +19,7 @@ _DATE: Final = re.compile(r"^Date: \d{4}-\d{2}-\d{2}\. Status: (?:accepted|super
 
 def check_records(project: Project) -> Iterator[Finding]:
     records = [name for name in project.files(".md") if name.startswith(f"{FOLDER}/") and name != INDEX]
-    linked = {target for _, target in read_page(project.read(INDEX)).links} if project.exists(INDEX) else set()
+    linked = _linked(project, INDEX)
     numbers: dict[str, str] = {}
     for file in records:
         name = file.removeprefix(f"{FOLDER}/")
@@ -38,3 +39,16 @@ def check_records(project: Project) -> Iterator[Finding]:
             yield Finding(file, 1, "a line `Date: YYYY-MM-DD. Status: accepted.` is missing")
         if text.count("\n") > LONGEST:
             yield Finding(file, LONGEST, "is longer than a page", "warning")
+
+
+def check_pages(project: Project) -> Iterator[Finding]:
+    """Every page that is no record stands in the index of pages."""
+    linked = _linked(project, PAGES)
+    for file in project.files(".md"):
+        name = file.removeprefix("docs/")
+        if file.startswith("docs/") and "/" not in name and file != PAGES and name not in linked:
+            yield Finding(file, 1, f"{PAGES} does not tell of it")
+
+
+def _linked(project: Project, index: str) -> set[str]:
+    return {target for _, target in read_page(project.read(index)).links} if project.exists(index) else set()

@@ -12,7 +12,7 @@ from docs.catalogue import catalogue, check_catalogue
 from docs.house import check_house
 from docs.licences import check_licences, read_rows
 from docs.project import Finding, Project
-from docs.records import check_records
+from docs.records import check_pages, check_records
 from docs.requirement_ids import IDS, check_requirements
 from docs.snippets import check_snippets
 
@@ -115,6 +115,15 @@ class TestRecords:
         desk.put("docs/adr/0001-b.md", RECORD)
         desk.put("docs/adr/README.md", "[1](0001-a.md) [1](0001-b.md)")
         assert desk.told(check_records) == ["docs/adr/0001-b.md:1 docs/adr/0001-a.md has the same number"]
+
+
+def test_a_page_that_the_index_leaves_out(desk: Desk) -> None:
+    desk.put("docs/README.md", "[one](one.md)")
+    desk.put("docs/one.md", "# One")
+    desk.put("docs/adr/0001-batches.md", RECORD)
+    assert desk.told(check_pages) == []
+    desk.put("docs/two.md", "# Two")
+    assert desk.told(check_pages) == ["docs/two.md:1 docs/README.md does not tell of it"]
 
 
 class TestHouse:
