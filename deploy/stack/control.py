@@ -9,24 +9,21 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from deploy.stack import logs, processes, record, roster
+from deploy.stack import processes, record, roster
 from deploy.stack.credentials import credentials, ensure_master_key
 from deploy.stack.endpoints import S3, s3_from_environment
 from deploy.stack.layout import Layout, explained, locked, read_json, write_json
-from deploy.stack.overview import Status, fetching, inspect
+from deploy.stack.overview import Status, inspect
+from deploy.stack.patience import Report, wait
 from deploy.stack.roster import SERVICE_COMMAND, Desired
 from schemas.errors import Fatal, Retriable
 
-Report = Callable[[str], None]
 TIMEOUT = 120.0
-APPEARS_WITHIN = 15.0
 STOPS_WITHIN = 60.0
-FAILURES = 3
 
 
 def up(
@@ -48,12 +45,13 @@ def up(
         if ours:
             layout.check_space()
         asked = _ask(layout, wanted, command, fresh=ours)
-        if asked is None:
-            return _settled(layout, timeout, report)
+        if asked is None:  # what runs may still be starting
+            wait(layout, wanted, 0, timeout, report)
+            return inspect(layout.root)
         try:
             if ours:
                 _spawn(layout)
-            _await(layout, asked.revision, timeout, report or _silent)
+            wait(layout, wanted, asked.revision, timeout, report)
         except BaseException:
             if ours:
                 _stop_all(layout)
@@ -88,7 +86,7 @@ def scale(counts: dict[str, int], home: Path | None = None, *, timeout: float = 
         raise Retriable(f"nothing is running in {layout.root}; run 'metal up'")
     asked = _ask(layout, counts, None)
     if asked is not None:
-        _await(layout, asked.revision, timeout, _silent)
+        wait(layout, counts, asked.revision, timeout)
     return replace(inspect(layout.root), changed=asked is not None)
 
 
@@ -139,49 +137,6 @@ def _spawn(layout: Layout) -> None:
         )
 
 
-def _settled(layout: Layout, timeout: float, report: Report | None) -> Status:
-    """Nothing new was asked for; what runs may still be starting."""
-    _await(layout, 0, timeout, report or _silent)
-    return inspect(layout.root)
-
-
-def _await(layout: Layout, revision: int, timeout: float, report: Report) -> None:
-    """Until everything is ready; a download that goes on extends the time."""
-    began = moved = time.monotonic()
-    told = ""
-    appeared = False
-    while True:
-        known, now = record.read(layout), time.monotonic()
-        if known.supervised:
-            appeared = True
-        elif appeared or now - began > APPEARS_WITHIN:
-            raise Retriable(f"the stack was stopped while it started; {_tail(layout, 'supervisor')}")
-        if known.supervised and known.revision >= revision:
-            if known.state != "running":
-                raise Retriable("the stack was stopped while it started, by 'metal down'")
-            waiting = [child for child in known.children if child["state"] != "ready"]
-            if not waiting:
-                return
-            _check(layout, waiting)
-            line = fetching(layout) or "waiting for " + ", ".join(sorted({str(c["name"]) for c in waiting}))
-            if line != told:
-                told, moved = line, now
-                report(line)
-            if now - moved > timeout:
-                label = roster.label(waiting[0]["name"], waiting[0]["index"])
-                raise Retriable(f"{label} is not ready after {timeout:.0f} s; {_tail(layout, label)}")
-        time.sleep(0.03)
-
-
-def _check(layout: Layout, waiting: list[dict[str, object]]) -> None:
-    """Raise when one of them can't come up."""
-    for child in waiting:
-        failures = child["failures"]
-        if child["state"] == "failed" or (isinstance(failures, int) and failures >= FAILURES):
-            label = roster.label(str(child["name"]), int(str(child["index"])))
-            raise Retriable(f"{label} does not start: {child['reason']}; {_tail(layout, label)}")
-
-
 def _stop_all(layout: Layout) -> bool:
     """Stop the supervisor, then whatever it left running."""
     known = record.read(layout)
@@ -197,12 +152,3 @@ def _stop_all(layout: Layout) -> bool:
         (layout.root / "endpoints.json").unlink(missing_ok=True)
         (layout.run / "state.json").unlink(missing_ok=True)
     return ran or bool(left)
-
-
-def _tail(layout: Layout, label: str) -> str:
-    path = layout.log(label)
-    return f"the end of {path}:\n{logs.tail(path)}"
-
-
-def _silent(line: str) -> None:
-    """Nobody watches."""

@@ -12,11 +12,23 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 GONE_AFTER_KILL = 5.0
-SAME_START = 0.05  # the clock tick that the kernel counts start times in is 10 ms
+
+
+def started(pid: int) -> float:
+    """When a process started. On Linux counted from the boot, because a clock that is set moves every other answer."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.parent.parent.joinpath("self").exists():
+        return psutil.Process(pid).create_time()
+    try:
+        # The name in parentheses may hold anything, so count from its end; the start is field 22.
+        return float(stat.read_text().rpartition(")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
 
 
 @dataclass(frozen=True)
@@ -28,13 +40,13 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity:
-        return cls(pid, psutil.Process(pid).create_time())
+        return cls(pid, started(pid))
 
     def process(self) -> psutil.Process | None:
         """The living process, or None when it is gone, is a zombie, or the pid is another one's now."""
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.created) > SAME_START:
+            if started(self.pid) != self.created:
                 return None
             return None if process.status() == psutil.STATUS_ZOMBIE else process
         except psutil.NoSuchProcess:
@@ -59,7 +71,7 @@ class Identity:
         with our pid and another start time means that our group is gone.
         """
         try:
-            if abs(psutil.Process(self.pid).create_time() - self.created) > SAME_START:
+            if started(self.pid) != self.created:
                 return
         except psutil.NoSuchProcess:
             pass  # the leader is gone and reaped; its group may live on
@@ -87,17 +99,18 @@ def stop(stops: Sequence[tuple[Identity, signal.Signals]], deadline: float) -> l
 
 def strays(home: Path, known: Iterable[int]) -> list[Identity]:
     """Children of this home that no record names: their supervisor died before it could write them down."""
-    found = {}
-    for process in psutil.process_iter(["pid", "ppid", "create_time"]):
+    found: dict[int, dict[str, Any]] = {}
+    for process in psutil.process_iter(["pid", "ppid"]):
         try:
             environment = process.environ()
+            created = started(process.pid)
         except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
             continue  # not ours to look at, so not ours
         if environment.get("METAL_SUPERVISED") == "1" and environment.get("METAL_HOME") == str(home):
-            found[process.info["pid"]] = process.info
+            found[process.pid] = {"ppid": process.info["ppid"], "created": created}
     ours = set(known)
     return [
-        Identity(pid, info["create_time"])
+        Identity(pid, info["created"])
         for pid, info in found.items()
         if pid not in {*ours, os.getpid()} and _leads(pid) and not _descends(pid, found, ours)
     ]
@@ -110,7 +123,7 @@ def _leads(pid: int) -> bool:
         return False
 
 
-def _descends(pid: int, found: dict[int, dict[str, int]], known: set[int]) -> bool:
+def _descends(pid: int, found: dict[int, dict[str, Any]], known: set[int]) -> bool:
     """Whether a known child started it."""
     parent = found[pid]["ppid"]
     while parent in found:

@@ -87,7 +87,11 @@ class Supervisor:
 
     def _read_desired(self) -> None:
         """Follow desired.json: add what is missing, stop what is too many, forgive what failed."""
-        status = (self.layout.run / "desired.json").stat()
+        try:
+            status = (self.layout.run / "desired.json").stat()
+        except FileNotFoundError:
+            self.stopping = True  # somebody removed the home: nothing may outlive it
+            return
         if self.seen == (status.st_ino, status.st_mtime_ns):
             return
         self.seen = (status.st_ino, status.st_mtime_ns)
@@ -154,23 +158,25 @@ class Supervisor:
         (self.layout.root / "endpoints.json").unlink(missing_ok=True)
 
     def _write(self, state: str) -> None:
-        children = [child.record() for child in self.children.values()]
+        """Endpoints first: who reads that a server is ready finds its address."""
+        up = {child.name: child.ports[0] for child in self.children.values() if child.served and child.index == 0}
+        self._write_changed(self.layout.root / "endpoints.json", embedded(up, self.secret))
         self._write_changed(
             self.layout.run / "state.json",
             {
                 "supervisor": {"pid": self.me.pid, "created": self.me.created},
                 "state": state,
                 "revision": self.desired.revision if self.seen else 0,
-                "children": children,
+                "children": [child.record() for child in self.children.values()],
                 "external": sorted(roster.external()),
             },
         )
-        up = {child.name: child.ports[0] for child in self.children.values() if child.served and child.index == 0}
-        self._write_changed(self.layout.root / "endpoints.json", embedded(up, self.secret))
 
     def _write_changed(self, path: Path, value: dict[str, Any]) -> None:
         if self.written.get(path) == value:
             return
+        if not path.parent.exists():
+            return  # the home was removed
         try:
             write_json(path, value)
             self.written[path] = value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -234,6 +235,24 @@ def test_ports_taken_since_last_time_are_replaced(home: Path) -> None:
         found = stack.up(home, {"api"}, command=FAKE)
     assert found.state == "up"
     assert found.services["api"][0]["port"] != port
+
+
+def test_a_removed_home_takes_everything_along(home: Path) -> None:
+    stack.up(home, BOTH, command=FAKE)
+    known = record.read(Layout.of(home))
+    supervisor = known.supervisor
+    assert supervisor is not None
+    shutil.rmtree(home)
+    eventually(lambda: not supervisor.alive and not known.living())
+    assert not home.exists()
+
+
+def test_what_nobody_asked_for_is_not_waited_for(home: Path) -> None:
+    """A worker in trouble keeps nobody from scaling connect."""
+    stack.up(home, {"worker", "connect"}, command=(*FAKE, "--crash-second"))
+    os.kill(pid(home, "worker"), signal.SIGKILL)
+    eventually(lambda: stack.status(home).services["worker"][0]["restarts"] >= 3)
+    assert stack.scale({"connect": 0}, home).state == "degraded"
 
 
 def test_scale_up_and_down_and_to_zero(home: Path) -> None:
