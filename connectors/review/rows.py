@@ -28,6 +28,8 @@ STAGE = sql.SQL("CREATE TEMP TABLE IF NOT EXISTS metal_changed (_id bigint) ON C
 
 def append(conn: Connection, run: str, table: str, plan: TablePlan, frame: pl.DataFrame, version: int) -> None:
     """Adds rows none of which can be there already."""
+    if not frame.height:
+        return
     ready = _defaults_left_out(_stored(frame, plan, version))
     names = sql.SQL(", ").join(map(sql.Identifier, ready.columns))
     _copy(conn, sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(table_of(run, table), names), ready)
