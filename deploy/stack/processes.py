@@ -17,18 +17,29 @@ from typing import Any
 import psutil
 
 GONE_AFTER_KILL = 5.0
+SAME_SECOND = 1.0
+PROC = Path("/proc/self/stat")
 
 
-def started(pid: int) -> float:
-    """When a process started. On Linux counted from the boot, because a clock that is set moves every other answer."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.parent.parent.joinpath("self").exists():
+def started(pid: int) -> int | float:
+    """When a process started: clock ticks since the boot where the kernel tells them, else seconds of the calendar.
+
+    Ticks are better: a clock that is set moves every calendar time that is worked out afterwards.
+    """
+    if not PROC.exists():
         return psutil.Process(pid).create_time()
     try:
         # The name in parentheses may hold anything, so count from its end; the start is field 22.
-        return float(stat.read_text().rpartition(")")[2].split()[19])
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except (FileNotFoundError, ProcessLookupError) as error:
         raise psutil.NoSuchProcess(pid) from error
+
+
+def _is(pid: int, created: int | float) -> bool:
+    """Whether the process with this pid is the one that started then."""
+    if isinstance(created, int):
+        return started(pid) == created
+    return abs(psutil.Process(pid).create_time() - created) < SAME_SECOND
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Identity:
     """A process, told apart from a later one with the same pid."""
 
     pid: int
-    created: float
+    created: int | float
 
     @classmethod
     def of(cls, pid: int) -> Identity:
@@ -46,7 +57,7 @@ class Identity:
         """The living process, or None when it is gone, is a zombie, or the pid is another one's now."""
         try:
             process = psutil.Process(self.pid)
-            if started(self.pid) != self.created:
+            if not _is(self.pid, self.created):
                 return None
             return None if process.status() == psutil.STATUS_ZOMBIE else process
         except psutil.NoSuchProcess:
@@ -71,7 +82,7 @@ class Identity:
         with our pid and another start time means that our group is gone.
         """
         try:
-            if started(self.pid) != self.created:
+            if not _is(self.pid, self.created):
                 return
         except psutil.NoSuchProcess:
             pass  # the leader is gone and reaped; its group may live on

@@ -55,6 +55,19 @@ def test_the_same_pid_with_another_start_time_is_somebody_else(spawn: Spawn) -> 
     assert process.poll() is None
 
 
+def test_a_start_is_known_by_the_boot_or_by_the_calendar(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = spawn(STUBBORN)
+    by_boot = Identity.of(process.pid)
+    assert isinstance(by_boot.created, int) == processes.PROC.exists()
+    monkeypatch.setattr(processes, "PROC", Path("/nowhere"))
+    by_calendar = Identity.of(process.pid)
+    assert isinstance(by_calendar.created, float)
+    for who in (by_boot, by_calendar):
+        monkeypatch.undo()
+        assert who.alive
+        assert not Identity(who.pid, type(who.created)(who.created - 3)).alive
+
+
 def test_what_ignores_the_request_is_killed(spawn: Spawn) -> None:
     who = Identity.of(spawn(STUBBORN).pid)
     assert processes.stop([(who, signal.SIGTERM)], deadline=0.2) == [who]
