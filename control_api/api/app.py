@@ -55,7 +55,7 @@ class _Bounded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        seen, started = 0, False
+        seen = 0
 
         async def bounded() -> Message:
             nonlocal seen
@@ -65,15 +65,14 @@ class _Bounded:
                 raise _TooLargeError
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+        async def unless_refused(message: Message) -> None:
+            if seen <= MAX_BODY:  # else it is the answer to what looked like a broken body
+                await send(message)
 
         try:
-            await self._app(scope, bounded, noted)
+            await self._app(scope, bounded, unless_refused)
         except _TooLargeError:
-            if started:
-                raise
+            pass  # answered below
+        if seen > MAX_BODY:
             answer = problems.problem(413, "too-large", f"a request may have up to {MAX_BODY} bytes")
             await answer(scope, receive, send)

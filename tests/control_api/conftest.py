@@ -1,24 +1,36 @@
-"""A control store of each test's own, in the session's PostgreSQL."""
+"""A control store of each test's own, in the session's PostgreSQL, and the API on it as a server on a port."""
 
 from __future__ import annotations
 
 import secrets
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
 import psycopg
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from psycopg.types.json import Json
 
 from control_api.actions.context import Context
 from control_api.actions.run_tables import create_tables
+from control_api.api.app import create_app
+from control_api.api.metrics import Metrics
 from control_api.composition import components
 from control_api.store import tasks
 from control_api.store.db import Connection, connections, migrate
 from control_api.store.keys import create_key
 from deploy.stack import Endpoints
 from schemas.task.model import Task
+
+Serve = Callable[[FastAPI], AbstractContextManager[httpx.Client]]
+TOKEN = "a-token-of-the-tests"
 
 TEXT = """task: small
 description: {about}
@@ -113,3 +125,47 @@ def base(tmp_path: Path) -> str:
     """A directory with the source of the task."""
     (tmp_path / "things.csv").write_text("id,name\n1,a\n")
     return str(tmp_path)
+
+
+@pytest.fixture
+def token() -> str:
+    return TOKEN
+
+
+@pytest.fixture
+def app(ctx: Context) -> FastAPI:
+    return create_app(ctx, TOKEN, Metrics())
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Serves an app; the client has no token, and its paths begin at the root."""
+
+    @contextmanager
+    def running(app: FastAPI) -> Iterator[httpx.Client]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
+            thread = threading.Thread(target=server.run, args=([listening],))
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=20) as client:
+                yield client
+            server.should_exit = True
+            thread.join()
+
+    return running
+
+
+@pytest.fixture
+def served(serve: Serve, app: FastAPI) -> Iterator[str]:
+    """The address of the API."""
+    with serve(app) as client:
+        yield str(client.base_url).rstrip("/")
+
+
+@pytest.fixture
+def api(served: str) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {TOKEN}", "X-Metal-Actor": "tester"}
+    with httpx.Client(base_url=f"{served}/api/v1", headers=headers, timeout=20) as client:
+        yield client

@@ -52,7 +52,11 @@ def test_what_a_failed_block_wrote_is_gone(url: str) -> None:
     with db.pool(url, 1) as pool:
         give = db.connections(pool)
         with pytest.raises(psycopg.errors.UniqueViolation), give() as conn:
-            for _ in range(2):
-                conn.execute("INSERT INTO metal.idempotency (actor, key, request, answer) VALUES ('a', 'b', 'c', '{}')")
+            _twice(conn)
         with give() as conn:
             assert conn.execute("SELECT count(*) FROM metal.idempotency").fetchone() == (0,)
+
+
+def _twice(conn: Connection) -> None:
+    for _ in range(2):
+        conn.execute("INSERT INTO metal.idempotency (actor, key, request, answer) VALUES ('a', 'b', 'c', '{}')")

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from connectors.topics_admin import ensure_topics
+from control_api.actions import transitions
+from control_api.api.janitor import Janitor, retention_hours
+from control_api.api.metrics import Metrics
+from control_api.api.trim import GROUP, trim
+from control_api.store import keys, lanes, outbox, runs
+from control_api.store.db import Connection
+from control_api.store.outbox import TablePlan
+from deploy.stack import Endpoints
+from schemas.errors import InvalidInput, NotFound
+from schemas.topics import EXTRACTED, OUTBOX, partition_of
+
+NewRun = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def kafka(stack: Endpoints) -> dict[str, Any]:
+    settings = stack.kafka.confluent()
+    ensure_topics(settings)
+    return settings
+
+
+def fill(kafka: dict[str, Any], topic: str, partition: int, count: int = 10) -> int:
+    """Adds messages; the offset behind the last of them."""
+    producer = Producer(kafka)
+    for _ in range(count):
+        producer.produce(topic, value=b"x", partition=partition)
+    assert producer.flush(20) == 0
+    return bounds(kafka, topic, partition)[1]
+
+
+def bounds(kafka: dict[str, Any], topic: str, partition: int) -> tuple[int, int]:
+    consumer = Consumer({**kafka, "group.id": "test"})
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10, cached=False)
+    consumer.close()
+    return low, high
+
+
+def acknowledge(kafka: dict[str, Any], topic: str, partition: int, offset: int) -> None:
+    consumer = Consumer({**kafka, "group.id": GROUP, "enable.auto.commit": False})
+    consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
+    consumer.close()
+
+
+def consumed(conn: Connection, partition: int, offset: int) -> None:
+    conn.execute(
+        "INSERT INTO metal.consumed VALUES (%s, %s, %s)"
+        " ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset",
+        (OUTBOX.name, partition, offset),
+    )
+    conn.commit()
+
+
+def test_a_prepared_run_that_nobody_touches_is_deleted(
+    url: str, conn: Connection, new_run: NewRun, kafka: dict[str, Any]
+) -> None:
+    old, young, busy = new_run(), new_run("small-bbbbbbbb"), new_run("small-cccccccc")
+    for run in (old, young):
+        outbox.create_tables(conn, run, "snapshot", {"thing": TablePlan({"id": "int64"}, [], ["file"])})
+        transitions.mark_prepared(conn, "me", run)
+    conn.execute("UPDATE metal.runs SET prepared_at = now() - interval '25 hours' WHERE run = %s", (old,))
+    conn.execute("UPDATE metal.runs SET created_at = now() - interval '25 hours' WHERE run = %s", (busy,))
+    conn.commit()
+    janitor = Janitor(url, kafka, Metrics(), hours=24)
+    with psycopg.connect(url, autocommit=True) as own:
+        janitor.sweep(own)
+        janitor.sweep(own)
+    gone = runs.get_run(conn, old)
+    assert (gone.state, gone.reason) == ("stopped", "nothing was done with it for 24 hours")
+    assert outbox.plans_of(conn, old) == {}
+    with pytest.raises(NotFound):
+        keys.get_key(conn, bytes(32), old)
+    assert runs.get_run(conn, young).state == "prepared"
+    assert list(outbox.plans_of(conn, young)) == ["thing"]
+    assert keys.get_key(conn, bytes(32), young)
+    assert runs.get_run(conn, busy).state == "running"
+
+
+def test_rows_of_a_failed_run_go_as_well(url: str, conn: Connection, new_run: NewRun, kafka: dict[str, Any]) -> None:
+    run = new_run()
+    outbox.create_tables(conn, run, "snapshot", {"thing": TablePlan({"id": "int64"}, [], ["file"])})
+    transitions.fail_run(conn, "me", run, "why")
+    conn.execute("UPDATE metal.runs SET ended_at = now() - interval '25 hours'")
+    conn.commit()
+    with psycopg.connect(url, autocommit=True) as own:
+        Janitor(url, kafka, Metrics(), hours=24).sweep(own)
+    assert outbox.plans_of(conn, run) == {}
+    assert runs.get_run(conn, run).state == "failed"
+
+
+@pytest.mark.parametrize("text", ["", "0.5", "24"])
+def test_retention(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("METAL_RETENTION", text)
+    assert retention_hours() == float(text or 24)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf"])
+def test_a_retention_that_is_none(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("METAL_RETENTION", text)
+    with pytest.raises(InvalidInput, match="METAL_RETENTION"):
+        retention_hours()
+
+
+def test_with_no_run_open_everything_acknowledged_goes(conn: Connection, kafka: dict[str, Any]) -> None:
+    end = fill(kafka, EXTRACTED.name, 0)
+    acknowledge(kafka, EXTRACTED.name, 0, end - 2)
+    stored = fill(kafka, OUTBOX.name, 0)
+    consumed(conn, 0, stored)
+    gone = trim(conn, kafka)
+    assert gone[EXTRACTED.name] >= 8
+    assert bounds(kafka, EXTRACTED.name, 0) == (end - 2, end)
+    assert bounds(kafka, OUTBOX.name, 0) == (stored, stored)
+    assert trim(conn, kafka) == {}
+
+
+def test_while_a_run_is_open_its_lanes_can_be_read_back(
+    conn: Connection, kafka: dict[str, Any], new_run: NewRun
+) -> None:
+    partitions = ensure_topics(kafka)
+    run = new_run("small-dddddddd")
+    lanes.plan(conn, run, [], 2, 2)
+    held, fresh = (partition_of(run, lane, partitions) for lane in range(2))
+    ends = {at: fill(kafka, EXTRACTED.name, at) for at in (held, fresh)}
+    for at, end in ends.items():
+        acknowledge(kafka, EXTRACTED.name, at, end)
+    lanes.claim(conn, "a", 60, 2)
+    lanes.checkpoint(conn, run, 0, 1, {"offset": ends[held] - 6}, {}, False)
+    conn.commit()
+    trim(conn, kafka)
+    assert bounds(kafka, EXTRACTED.name, held) == (ends[held] - 5, ends[held])
+    assert bounds(kafka, EXTRACTED.name, fresh)[0] <= ends[fresh] - 10  # no checkpoint: all of it may be needed
+    lanes.checkpoint(conn, run, 1, 1, {}, {}, True)
+    transitions.stop(conn, "me", run)
+    conn.commit()
+    trim(conn, kafka)
+    for at, end in ends.items():
+        assert bounds(kafka, EXTRACTED.name, at) == (end, end)
