@@ -21,7 +21,7 @@ from processors.transform.outputs import table_plan
 from processors.transform.steps import RecordTransform
 from schemas.columns import CHANGED, OP, POSITION, SOURCE, ColumnType
 from schemas.errors import Fatal
-from schemas.task.model import Changes, Column, Kind, Prefer, Table, Task
+from schemas.task.model import Column, Kind, Prefer, Table, Task
 
 
 @dataclass(frozen=True)
@@ -154,21 +154,16 @@ def _merge(name: str, table: Table) -> MergePlan:
     conflicts = table.primary_key.conflicts
     sources = list(table.sources)
     changes = frozenset(i for i, source in enumerate(table.sources.values()) if source.changes)
-    order_by = tuple(
-        (i, source.changes.order_by)
-        for i, source in enumerate(table.sources.values())
-        if isinstance(source.changes, Changes) and source.changes.order_by is not None
-    )
     if isinstance(conflicts, Prefer):
         ranks = tuple(conflicts.prefer.index(source) for source in sources)
-        return MergePlan(columns, key, "prefer", ranks, changes, order_by)
+        return MergePlan(columns, key, "prefer", ranks, changes)
     if conflicts == "drop_all":
-        return MergePlan(columns, key, "drop_all", (), changes, order_by)
+        return MergePlan(columns, key, "drop_all", (), changes)
     regenerate = next((c for c in key if table.columns[c].type in ("int64", "string")), None)
     if regenerate is None:
         raise Fatal(f"tables.{name}.primary_key: keep_all gives new keys to columns of type int64 or string only")
     kind: ColumnType = table.columns[regenerate].type
-    return MergePlan(columns, key, "keep_all", (), changes, order_by, regenerate, kind)
+    return MergePlan(columns, key, "keep_all", (), changes, regenerate, kind)
 
 
 def _references(task: Task) -> list[Reference]:

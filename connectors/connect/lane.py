@@ -23,7 +23,7 @@ from connectors.failpoints import hit
 from connectors.sources.contract import Chunk, Source, Split
 from control_api.store.lanes import Lane, PlannedSplit
 from control_api.store.runs import Run
-from schemas import extracted, topics
+from schemas import events, extracted, topics
 from schemas.batch import MAX_ROWS
 from schemas.headers import FINAL, Header
 from schemas.run import REPLAY_LANE
@@ -67,6 +67,7 @@ class LaneReader:
         self._offset = -1
         self._lock = threading.Lock()
         self._saved = 0.0
+        self._bytes = 0  # sent by this owner
         self._sources: dict[tuple[str, str], Source] = {}
 
     # The log.
@@ -124,6 +125,7 @@ class LaneReader:
 
     def send(self, header: Header, payload: bytes) -> None:
         self.state.apply(header)
+        self._bytes += len(payload)
         self.around.sender.send(self._partition, header, payload, self._on_delivered)
         hit("connect.after_produce")
 
@@ -140,6 +142,21 @@ class LaneReader:
         if not self.around.save(checkpoint, read, done):
             self.signals.stop.set()
         self._saved = time.monotonic()
+        self._tell(read, done)
+
+    def _tell(self, read: dict[str, dict[str, int]], done: bool) -> None:
+        event = {
+            "run": self.run.run,
+            "task": self.run.task,
+            "producer": self._producer,
+            "at": time.time(),
+            "epoch": self._delivered.epoch,
+            "records": sum(counts["read"] for counts in read.values()),
+            "bytes": self._bytes,
+            "total": None,
+            "done": done,
+        }
+        self.around.sender.tell(f"{self.run.run}/{self._producer}", events.encode("run_progress", event))
 
     # Sources.
 

@@ -67,6 +67,13 @@ class Sender:
                 _end_process(header, error.args[0])
         self._producer.poll(0)
 
+    def tell(self, key: str, event: bytes) -> None:
+        """A run's progress, for whoever follows it; nothing depends on its delivery."""
+        try:
+            self._producer.produce(topics.PROGRESS.name, value=event, key=key.encode())
+        except BufferError:
+            log.debug("progress was not told: the queue is full", key=key)
+
     def poll(self, seconds: float) -> None:
         self._producer.poll(seconds)
 

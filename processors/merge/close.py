@@ -66,7 +66,12 @@ def _before(old: Sequence[Segment], frame: pl.DataFrame) -> pl.DataFrame | None:
 
 def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) -> _State:
     merged: Merged = resolve(frame, plan.merge, seed, generate)
-    counts: dict[str, Any] = {"merged": merged.merged, "rejected": 0, "dropped": {}}
+    counts: dict[str, Any] = {
+        "merged": merged.merged,
+        "rejected": 0,
+        "dropped": {},
+        "prepared": merged.kept.height,
+    }
     if merged.conflicts:
         counts["dropped"][CONFLICT] = merged.conflicts
     kept = merged.kept.select(IDENT, SOURCE, CHANGED, *plan.columns)
@@ -75,6 +80,7 @@ def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) 
     outcome = plan.transform.apply(kept)
     counts["dropped"] |= outcome.dropped
     counts["rejected"] = outcome.rejected.height
+    counts["prepared"] = outcome.kept.height
     return _State(outcome.kept, counts, outcome.rejected)
 
 
@@ -83,5 +89,6 @@ def _minus(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     return {
         "merged": after["merged"] - before["merged"],
         "rejected": after["rejected"] - before["rejected"],
+        "prepared": after["prepared"] - before["prepared"],
         "dropped": {rule: after["dropped"].get(rule, 0) - before["dropped"].get(rule, 0) for rule in sorted(rules)},
     }

@@ -30,7 +30,6 @@ class MergePlan:
     strategy: Literal["prefer", "drop_all", "keep_all"] = "keep_all"
     ranks: tuple[int, ...] = ()  # source index -> rank; the lowest wins
     changes: frozenset[int] = frozenset()  # sources that tell changes
-    order_by: tuple[tuple[int, str], ...] = ()  # (source, column that orders its changes)
     regenerate: str = ""  # the key column that gets a new value
     regenerate_type: ColumnType = "int64"
 
@@ -81,10 +80,7 @@ def _last_changes(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
     telling = pl.col(SOURCE).is_in(sorted(plan.changes))
     group = [*plan.key, SOURCE]
     changes = rest.filter(telling)
-    order: list[pl.Expr] = []
-    for source, column in plan.order_by:
-        order.append(pl.when(pl.col(SOURCE) == source).then(pl.col(column)).alias(f"_order_{source}"))
-    ties = [*order, pl.col(POSITION), *map(pl.col, plan.columns), pl.col(CHANGED)]
+    ties = [pl.col(POSITION), *map(pl.col, plan.columns), pl.col(CHANGED)]
     last = (
         changes.with_columns(pl.col(WEIGHT).sum().over(group))
         .sort([*map(pl.col, group), *ties])

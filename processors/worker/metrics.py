@@ -33,6 +33,9 @@ EPOCH_SECONDS = Histogram(
 )
 STATE_BYTES = Gauge("metal_state_bytes", "Size of the local segments", ["table"], registry=REGISTRY)
 LAG = Gauge("metal_lag_records", "Batches behind the end of the assigned partitions", ["topic"], registry=REGISTRY)
+LAG_SECONDS = Gauge(
+    "metal_lag_seconds", "Age of the batch that was taken in last, since it was read from its source", registry=REGISTRY
+)
 REBALANCES = Counter("metal_rebalances_total", "How often partitions were assigned anew", registry=REGISTRY)
 HOLES = Gauge("metal_delivery_holes", "Holes in the offsets that were answered by seeking back", registry=REGISTRY)
 LAST = Gauge("metal_last_processed_timestamp_seconds", "When the last batch was taken in", registry=REGISTRY)

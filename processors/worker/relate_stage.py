@@ -75,6 +75,7 @@ class RelateStage:
     async def _close(self, part: RunPart, offset: int, epoch: int) -> None:
         started = time.monotonic()
         await part.settled()
+        await part.compact()  # what an earlier owner may have left undone
         before, after = await in_pool(self._pool, self._states, part)
         window: deque[Awaitable[Any]] = deque()
         pieces = self._pieces(part, before, after)
@@ -98,9 +99,7 @@ class RelateStage:
         await (await part.record(offset))
         self._before[part.partition, part.info.run] = (part, offset, after)
         await part.reclaim()
-        if part.info.mode == "continuous" or epoch > FINAL:
-            for name in part.info.plan.tables:
-                await part.compact(name)
+        await part.compact()
         metrics.EPOCH_SECONDS.labels("relate").observe(time.monotonic() - started)
 
     def _states(self, part: RunPart) -> tuple[State | None, State]:
@@ -158,6 +157,8 @@ class RelateStage:
         for table, dropped in after.survivors.dropped.items():
             if dropped:
                 add_counts(counts.setdefault(table, {}), {"dropped": dropped})
+        for table, rows in after.survivors.rows.items():
+            counts[table]["prepared"] = rows.height
         for table, rows in after.derived.items():
             counts[table] = {"read": rows.height, "prepared": rows.height}
         return counts

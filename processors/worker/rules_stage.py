@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -31,6 +32,7 @@ class RulesStage:
         cleansed = await in_pool(self._pool, cleanse, payload, header, info)
         metrics.RECORDS.labels("rules").inc(header.rows)
         metrics.BYTES.labels("rules").inc(len(payload))
+        metrics.LAG_SECONDS.set(max(0.0, time.time() - float(header.extra.get("at") or 0.0)))
         return await self._emit(info, offset, header, cleansed)
 
     async def _emit(self, info: RunInfo, offset: int, header: Header, cleansed: Cleansed) -> list[Awaitable[Any]]:

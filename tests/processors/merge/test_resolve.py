@@ -123,12 +123,6 @@ def test_of_a_source_of_changes_the_last_one_counts(records: list[Any]) -> None:
     assert result.read == len(records) == result.merged + result.kept.height
 
 
-def test_changes_can_be_ordered_by_a_column() -> None:
-    frame = frame_of([(1, "new", 9.0, 0), (1, "old", 3.0, 0)])
-    plan = MergePlan(COLUMNS, ("id",), "prefer", (0,), changes=frozenset({0}), order_by=((0, "n"),))
-    assert resolve(frame, plan, 1, shift).kept.get_column("name").to_list() == ["new"]
-
-
 def test_without_a_key_every_record_is_kept() -> None:
     result = resolve(frame_of([(1, "a", 1.0, 0)] * 3), MergePlan(COLUMNS), 1, shift)
     assert result.kept.height == 3
