@@ -22,7 +22,10 @@ from connectors.sources.formats.texts import TextOptions, read_text, with_nul
 from schemas.columns import DECIMAL_PRECISION, polars_type
 from schemas.task.model import Column
 
-PIECE: Final = 256  # records that are read one by one if together they cannot be
+BLOCK: Final = 2048  # records that are tried together once the whole chunk could not be read
+PIECE: Final = 256  # records that are read one by one where even those cannot
+NEAR: Final = 48  # how many good records in front of a bad one are worth reading together
+_ROW: Final = re.compile(r"in row (\d+)")
 _NO_JSON: Final = re.compile(rb"[:\[,]\s*-?(?:NaN|Inf)")
 _TEXTUAL: Final = ("date", "timestamp", "binary")
 _ANY: Final = (pa.string(), pa.bool_(), pa.int64())  # what the mark of a deletion may be
@@ -41,6 +44,14 @@ def arrow_type(column: Column) -> pa.DataType:
             return pa.bool_()
         case _:
             return pa.string()
+
+
+class _TogetherError(Exception):
+    """Records could not be read together; `row` of them, as far as is known, could."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
 
 
 class JsonRows:
@@ -72,34 +83,46 @@ class JsonRows:
         """Records that may hold line ends; none is blank."""
         refusals = Refusals()
         frames: list[pl.DataFrame] = []
-        self._pieces(records, 0, frames, refusals)
+        block = max(1, len(records)) if self._whole else BLOCK
+        for start in range(0, len(records), block):
+            self._block(records[start : start + block], start, frames, refusals)
         wire = pl.concat(frames) if frames else self._frame({name: [] for name in self._names})
         return self._typed(wire, refusals, any(b"\\u0000" in record for record in records))
 
-    def _pieces(self, records: Sequence[bytes], start: int, frames: list[pl.DataFrame], refusals: Refusals) -> None:
-        if len(records) > PIECE:
-            wire = self._at_once(b"\n".join(records), len(records))
-            if wire is not None:
-                frames.append(wire)
-                return
-            step = max(PIECE, len(records) // 8)
-            for at in range(0, len(records), step):
-                self._pieces(records[at : at + step], start + at, frames, refusals)
-        elif records:
-            frames.append(self._one_by_one(records, start, refusals))
+    def _block(self, records: Sequence[bytes], start: int, frames: list[pl.DataFrame], refusals: Refusals) -> None:
+        """Reads together what can be, and around each record that cannot be read goes one by one."""
+        place = 0
+        while place < len(records):
+            rest = records[place:]
+            try:
+                wire = self._together(b"\n".join(rest), len(rest))
+            except _TogetherError as stopped:
+                good = self._at_once(b"\n".join(rest[: stopped.row]), stopped.row) if stopped.row >= NEAR else None
+                one_by_one = rest if self._whole else rest[:PIECE]
+                wire = self._one_by_one(one_by_one, start + place, refusals) if good is None else good
+            frames.append(wire)
+            place += wire.height
 
     def _at_once(self, text: bytes, count: int) -> pl.DataFrame | None:
         """None unless every record is an object on its own line, each value of its column's type."""
+        try:
+            return self._together(text, count)
+        except _TogetherError:
+            return None
+
+    def _together(self, text: bytes, count: int) -> pl.DataFrame:
+        """Fails with the row at which it stopped, where Arrow tells that."""
         closed = text.startswith(b"{") and text.rstrip(b"\r").endswith(b"}")
         if self._whole or not closed or _neighbours(text) != count - 1:
-            return None
+            raise _TogetherError(0)
         if not text.isascii():
             try:
                 text.decode()
-            except UnicodeDecodeError:
-                return None
+            except UnicodeDecodeError as error:
+                raise _TogetherError(text.count(b"\n", 0, error.start)) from None
         if (b"NaN" in text or b"Inf" in text) and _NO_JSON.search(text):
-            return None
+            raise _TogetherError(0)
+        row = 0
         for schema in self._schemas:
             try:
                 table = pyarrow.json.read_json(
@@ -109,14 +132,15 @@ class JsonRows:
                     ),
                     parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
                 )
-            except pa.ArrowInvalid:
+            except pa.ArrowInvalid as error:
+                found = _ROW.search(str(error))
+                row = max(row, int(found.group(1)) if found else 0)
                 continue
-            if table.num_rows != count:
-                return None
-            frame = pl.from_arrow(table.select(schema.names))
-            assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table of named columns is a frame
-            return self._wire(frame.rename(self._names))
-        return None
+            if table.num_rows == count:
+                frame = pl.from_arrow(table.select(schema.names))
+                assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table of named columns is a frame
+                return self._wire(frame.rename(self._names))
+        raise _TogetherError(row)
 
     def _wire(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(

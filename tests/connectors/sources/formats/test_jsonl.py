@@ -119,7 +119,8 @@ def test_a_record_fares_the_same_alone_and_among_others(tmp_path_factory: pytest
 
 
 def test_a_bad_record_among_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_rows, "PIECE", 4)
+    for name, size in (("BLOCK", 100), ("PIECE", 4), ("NEAR", 2)):
+        monkeypatch.setattr(json_rows, name, size)
     lines = [json.dumps({"i": n, "s": f"text {n}"}) for n in range(1000)]
     lines[777] = '{"i": "777"}'
     chunks = read(tmp_path, "\n".join(lines))
