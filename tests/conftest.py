@@ -12,6 +12,12 @@ from deploy import stack as embedded
 from deploy.stack import Endpoints
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    group.addoption("--fault-rounds", type=int, default=5, help="How often each process is killed.")
+    group.addoption("--fault-seed", type=int, default=None, help="Draws the moments of faults; printed when not given.")
+
+
 @pytest.fixture(scope="session")
 def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of the session's stack."""

@@ -1,0 +1,131 @@
+"""Faults: processes killed, stopped and let die at failpoints, at moments drawn from a seed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.stack.layout import read_json
+from deploy.stack.ports import pick
+from tests.faults.rig import REPOSITORY, Rig, eventually
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
+    """False when it was gone already."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def supervisor(rig: Rig) -> int:
+    state: dict[str, Any] = read_json(rig.home / "run" / "state.json")
+    return int(state["supervisor"]["pid"])
+
+
+def kill_service(rig: Rig, service: str, draw: random.Random) -> int | None:
+    """Kills one process of a service, the supervisor too; a killed supervisor is started again."""
+    if service == "supervisor":
+        pid = supervisor(rig)
+        kill(pid)
+        time.sleep(0.5)
+        rig.up()
+        return pid
+    pids = rig.pids(service)
+    if not pids:
+        return None
+    pid = draw.choice(sorted(pids))
+    return pid if kill(pid) else None
+
+
+@dataclass
+class Chaos:
+    """Kills what stands in `plan`, one after the other, with pauses drawn from the seed."""
+
+    rig: Rig
+    plan: list[str]
+    pause: tuple[float, float]
+    seed: int
+    log: list[str] = field(default_factory=list)
+    _failed: list[BaseException] = field(default_factory=list)
+
+    def run(self) -> None:
+        draw, began = random.Random(self.seed), time.monotonic()
+        try:
+            for service in self.plan:
+                time.sleep(draw.uniform(*self.pause))
+                pid = kill_service(self.rig, service, draw)
+                self.log.append(f"{time.monotonic() - began:.2f}s {service} {pid}")
+        except BaseException as error:
+            self._failed.append(error)
+            raise
+
+    @contextmanager
+    def during(self) -> Iterator[None]:
+        """The kills happen while the block runs; it waits for the last of them."""
+        thread = threading.Thread(target=self.run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join(300)
+            print(f"fault seed {self.seed}: {self.log}")
+        assert not self._failed, self._failed
+
+
+def plan(services: Sequence[str], rounds: int, seed: int) -> list[str]:
+    """Each service so many times, in an order drawn from the seed."""
+    drawn = [service for service in services for _ in range(rounds)]
+    random.Random(seed).shuffle(drawn)
+    return drawn
+
+
+@contextmanager
+def doomed(rig: Rig, service: str, failpoint: str, folder: Path, nth: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """One process of a service, in place of the supervised ones, that dies at a failpoint."""
+    rig.scale(**{service: 0})
+    port = pick([])
+    environment = {
+        **os.environ,
+        "METAL_HOME": str(rig.home),
+        "METAL_INSTANCE": "0",
+        "METAL_PORT": str(port),
+        "METAL_FAILPOINTS": f"{failpoint}=kill:{nth}",
+    }
+    with (folder / f"{failpoint}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*rig.command, service], env=environment, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        rig.scale(**{service: 1})
+        rig.ready()
+
+
+def dies(process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    eventually(lambda: process.poll() is not None, seconds, "the process died at its failpoint", every=0.05)
+    assert process.returncode == -signal.SIGKILL, f"it ended by {process.returncode}"
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """SIGSTOP for the block, then SIGCONT."""
+    kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        kill(pid, signal.SIGCONT)
