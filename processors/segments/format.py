@@ -26,6 +26,7 @@ MAGIC = b"MSG1"
 _LENGTH = struct.Struct("<4sI")
 _SIZE = struct.Struct("<I")
 _NONCE = 12
+_TAG = 16
 _CODEC = pa.Codec("zstd", compression_level=1)
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
@@ -54,6 +55,15 @@ def _unpack(packed: bytes) -> pa.Buffer:
     return _CODEC.decompress(memoryview(packed)[_SIZE.size :], decompressed_size=size)
 
 
+def _sealed_size(rows: int) -> int:
+    """Of the hashes of so many rows: nonce, eight bytes each, tag."""
+    return _NONCE + 8 * rows + _TAG
+
+
+def _block_rows(rows: int, block_rows: int) -> list[int]:
+    return [min(block_rows, rows - start) for start in range(0, rows, block_rows)]
+
+
 def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:
     """`frame` has the column `_h` and is sorted by it."""
     cipher = AESGCM(key)
@@ -63,17 +73,16 @@ def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:
     for batch in table.to_batches(max_chunksize=block_rows):
         blocks.append(_seal(cipher, _pack(batch.serialize())))
     starts = np.arange(0, max(frame.height, 1), block_rows)[: len(blocks)]
-    packed = _seal(cipher, hashes.tobytes())
+    pieces = [_seal(cipher, hashes[start : start + block_rows].tobytes()) for start in starts]
     header = {
         "rows": frame.height,
         "block_rows": block_rows,
         "schema": base64.b64encode(table.schema.serialize()).decode(),
         "firsts": [int(h) for h in hashes[starts]] if frame.height else [],
         "sizes": [len(block) for block in blocks],
-        "hashes": len(packed),
     }
     sealed = _seal(cipher, orjson.dumps(header))
-    return b"".join([_LENGTH.pack(MAGIC, len(sealed)), sealed, packed, *blocks])
+    return b"".join([_LENGTH.pack(MAGIC, len(sealed)), sealed, *pieces, *blocks])
 
 
 @dataclass
@@ -86,7 +95,7 @@ class Segment:
     _schema: pa.Schema
     _offsets: list[int]
     _sizes: list[int]
-    _hashes_at: tuple[int, int]
+    _hashes_at: int
     _cipher: AESGCM = field(repr=False)
     _read: Read = field(repr=False)
     _hashes: Hashes | None = field(default=None, repr=False)
@@ -99,20 +108,39 @@ class Segment:
         """All hashes, sorted. `keep` holds them in memory for point reads."""
         if self._hashes is not None:
             return self._hashes
-        found = np.frombuffer(_unseal(self._cipher, self._read(*self._hashes_at)), dtype=np.uint64)
+        width = self._piece
+        sealed = self._read(self._hashes_at, self.blocks * width)  # the last piece may be shorter; what follows is cut
+        plain = [
+            _unseal(self._cipher, sealed[i * width : i * width + _sealed_size(self._rows_in(i))])
+            for i in range(self.blocks)
+        ]
+        found = np.frombuffer(b"".join(plain), dtype=np.uint64)
         if keep:
             self._hashes = found
         return found
 
-    def block(self, number: int, hashes: Hashes) -> pl.DataFrame:
-        """The rows of one block; `hashes` are the segment's."""
+    @property
+    def _piece(self) -> int:
+        """The length of the sealed hashes of one full block."""
+        return _sealed_size(self.block_rows)
+
+    def _rows_in(self, number: int) -> int:
+        return min(self.block_rows, self.rows - number * self.block_rows)
+
+    def _hashes_of(self, number: int) -> Hashes:
+        if self._hashes is not None:
+            return self._hashes[number * self.block_rows : (number + 1) * self.block_rows]
+        sealed = self._read(self._hashes_at + number * self._piece, _sealed_size(self._rows_in(number)))
+        return np.frombuffer(_unseal(self._cipher, sealed), dtype=np.uint64)
+
+    def block(self, number: int) -> pl.DataFrame:
+        """The rows of one block."""
         payload = _unseal(self._cipher, self._read(self._offsets[number], self._sizes[number]))
         batch = pa.ipc.read_record_batch(_unpack(payload), self._schema)
         frame = pl.from_arrow(pa.Table.from_batches([batch]))
         if not isinstance(frame, pl.DataFrame):
             raise Fatal("a block of a segment is no table")
-        start = number * self.block_rows
-        return frame.with_columns(pl.Series(HASH, hashes[start : start + frame.height], dtype=pl.UInt64))
+        return frame.with_columns(pl.Series(HASH, self._hashes_of(number), dtype=pl.UInt64))
 
     def blocks_for(self, wanted: Hashes) -> list[int]:
         """The blocks in which rows with one of the wanted (sorted) hashes stand."""
@@ -130,15 +158,13 @@ class Segment:
         numbers = self.blocks_for(wanted)
         if not numbers:
             return None
-        mine = self.hashes(keep=True)
-        frame = pl.concat([self.block(number, mine) for number in numbers])
+        frame = pl.concat([self.block(number) for number in numbers])
         return frame.filter(np.isin(frame.get_column(HASH).to_numpy(), wanted))
 
     def all(self) -> pl.DataFrame | None:
         if not self.rows:
             return None
-        mine = self.hashes()
-        return pl.concat([self.block(number, mine) for number in range(self.blocks)])
+        return pl.concat([self.block(number) for number in range(self.blocks)])
 
 
 def open_segment(read: Read, key: bytes) -> Segment:
@@ -148,9 +174,9 @@ def open_segment(read: Read, key: bytes) -> Segment:
     cipher = AESGCM(key)
     header = orjson.loads(_unseal(cipher, read(_LENGTH.size, length)))
     at = _LENGTH.size + length
-    hashes_at = (at, header["hashes"])
+    hashes_at = at
     offsets: list[int] = []
-    at += header["hashes"]
+    at += sum(_sealed_size(rows) for rows in _block_rows(header["rows"], header["block_rows"]))
     for size in header["sizes"]:
         offsets.append(at)
         at += size

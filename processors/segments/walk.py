@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from processors.segments.format import Hashes, Segment
+from processors.segments.format import Segment
 from schemas.columns import HASH
 
 SPACE = 2**64
@@ -24,7 +24,6 @@ class Cursor:
         self._segment = segment
         self._next = 0
         self._rest: pl.DataFrame | None = None
-        self._hashes: Hashes | None = None
 
     def until(self, end: int) -> list[pl.DataFrame]:
         """The rows that come next and whose hash is below `end`."""
@@ -33,12 +32,8 @@ class Cursor:
             parts.append(self._rest)
             self._rest = None
         while self._next < self._segment.blocks and int(self._segment.firsts[self._next]) < end:
-            if self._hashes is None:
-                self._hashes = self._segment.hashes()
-            parts.append(self._segment.block(self._next, self._hashes))
+            parts.append(self._segment.block(self._next))
             self._next += 1
-        if self._next == self._segment.blocks:
-            self._hashes = None
         if not parts:
             return parts
         last = parts[-1]

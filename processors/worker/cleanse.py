@@ -22,6 +22,7 @@ from schemas.headers import Header
 from schemas.placement import boundaries, hash_of, seed
 
 ROW = "_row"
+BLOCK_ROWS = 2048  # of a segment that is read once, from its beginning to its end
 CHANGE_TYPES = {POSITION: pl.Int64(), OP: pl.Int8()}
 _NUL = "\x00"
 
@@ -107,14 +108,14 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
         place,
     ).sort(HASH)
     if info.partitions == 1:
-        return {0: (build(frame, info.key, 4096), frame.height)}
+        return {0: (build(frame, info.key, BLOCK_ROWS), frame.height)}
     hashes = frame.get_column(HASH)
     starts = [int(hashes.search_sorted(first, "left")) for first in boundaries(info.partitions)]
     parts: dict[int, tuple[bytes, int]] = {}
     for q, (start, end) in enumerate(zip(starts, [*starts[1:], frame.height], strict=True)):
         part = frame.slice(start, end - start)
         if part.height:
-            parts[q] = (build(part, info.key, 4096), part.height)
+            parts[q] = (build(part, info.key, BLOCK_ROWS), part.height)
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterator
@@ -29,6 +30,7 @@ from schemas import sealing, topics
 from schemas.headers import FINAL, Header
 from schemas.placement import seed
 
+CLOSES = 2  # partitions that close at once: each holds a block of every segment of its own
 WINDOW = 4  # batches sent and not yet known to be durable
 
 
@@ -44,7 +46,8 @@ class MergeStage:
         self._directory = directory
         self._outlet = outlet
         self._parts = parts
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="merge")
+        self._pool = ThreadPoolExecutor(CLOSES, thread_name_prefix="merge")
+        self._closing = asyncio.Semaphore(CLOSES)
 
     async def handle(self, partition: int, offset: int, header: Header, payload: bytes) -> list[Awaitable[Any]]:
         info = await self._directory.get(header.run)
@@ -66,13 +69,15 @@ class MergeStage:
         if verdict == "ended":
             epoch = closing(part.progress, [f"lane/{lane}" for lane in range(info.lanes)])
             if epoch is not None:
-                await self._close(part, offset, epoch)
+                async with self._closing:
+                    await self._close(part, offset, epoch)
                 return []
         return [await part.record(offset)]
 
     async def _close(self, part: RunPart, offset: int, epoch: int) -> None:
         started = time.monotonic()
         await part.settled()
+        await part.compact()  # what an earlier owner may have left undone
         window: deque[Awaitable[Any]] = deque()
         for table in part.info.plan.tables.values():
             await self._close_table(part, table, window)
@@ -84,9 +89,7 @@ class MergeStage:
         part.progress.boundary = offset
         await (await part.record(offset))
         await part.reclaim()
-        if part.info.mode == "continuous" or epoch > FINAL:
-            for name in part.info.plan.tables:
-                await part.compact(name)
+        await part.compact()
         metrics.EPOCH_SECONDS.labels("merge").observe(time.monotonic() - started)
 
     async def _close_table(self, part: RunPart, table: TablePlan, window: deque[Awaitable[Any]]) -> None:
