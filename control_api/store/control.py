@@ -26,9 +26,7 @@ def enqueue(conn: Connection, run: str, kind: Kind, reason: str | None = None) -
         if row is None:
             raise NotFound(f"there is no run {run!r}")
         event = {"run": run, "task": row[0], "kind": kind, "at": time.time(), "reason": reason}
-        cursor.execute(
-            "INSERT INTO metal.control (run, event) VALUES (%s, %s)", (run, Jsonb(event, orjson.dumps))
-        )
+        cursor.execute("INSERT INTO metal.control (run, event) VALUES (%s, %s)", (run, Jsonb(event, orjson.dumps)))
         cursor.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
 
 

@@ -75,9 +75,7 @@ def migrate(url: str) -> None:
         conn.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
         version, applied = _present(conn)
         if version > VERSION:
-            raise Fatal(
-                f"the control store has schema version {version}; this code knows {VERSION}: update mETaL"
-            )
+            raise Fatal(f"the control store has schema version {version}; this code knows {VERSION}: update mETaL")
         if applied == digest:
             return
         conn.execute(text.encode())
@@ -93,9 +91,7 @@ def _present(conn: Connection) -> tuple[int, str]:
         exists = cursor.execute("SELECT to_regclass('metal.schema_version')").fetchone()
         if exists is None or exists[0] is None:
             return 0, ""
-        row = cursor.execute(
-            "SELECT version, digest FROM metal.schema_version ORDER BY at DESC LIMIT 1"
-        ).fetchone()
+        row = cursor.execute("SELECT version, digest FROM metal.schema_version ORDER BY at DESC LIMIT 1").fetchone()
     return (row[0], row[1]) if row else (0, "")
 
 

@@ -56,8 +56,7 @@ def plan(conn: Connection, run: str, splits: Sequence[PlannedSplit], lanes: int,
             raise NotFound(f"there is no run {run!r}")
         return False
     conn.execute(
-        "INSERT INTO metal.lanes (run, lane, done)"
-        " SELECT %s, n, n = %s FROM generate_series(%s::int, %s::int) n",
+        "INSERT INTO metal.lanes (run, lane, done) SELECT %s, n, n = %s FROM generate_series(%s::int, %s::int) n",
         (run, REPLAY_LANE, REPLAY_LANE, lanes - 1),
     )
     add_splits(conn, run, splits)
@@ -93,9 +92,7 @@ def splits_of(conn: Connection, run: str, lane: int) -> list[PlannedSplit]:
     return [PlannedSplit(*row) for row in rows]
 
 
-def claim(
-    conn: Connection, owner: str, lease: float, limit: int, runs: Sequence[str] | None = None
-) -> list[Lane]:
+def claim(conn: Connection, owner: str, lease: float, limit: int, runs: Sequence[str] | None = None) -> list[Lane]:
     """Takes up to `limit` lanes that nobody holds, for `lease` seconds.
 
     A run that is paused, failed, stopped or ended gives no lane.
@@ -146,8 +143,7 @@ def checkpoint(
 ) -> bool:
     """Notes how far the lane is. False if the lane has another owner by now; then nothing is written."""
     written = conn.execute(
-        "UPDATE metal.lanes SET checkpoint = %s, read = %s, done = %s"
-        " WHERE run = %s AND lane = %s AND generation = %s",
+        "UPDATE metal.lanes SET checkpoint = %s, read = %s, done = %s WHERE run = %s AND lane = %s AND generation = %s",
         (Json(checkpoint), Jsonb(read), done, run, lane, generation),
     )
     return written.rowcount == 1
