@@ -72,8 +72,11 @@ class LaneReader:
 
     # The log.
 
-    def claim(self) -> None:
-        """Fences earlier owners and takes over where the last valid batch in the log ends."""
+    def claim(self, first: bool) -> None:
+        """Fences earlier owners and takes over where the last valid batch in the log ends.
+
+        `first`: nothing of this lane can stand in the log, neither an earlier owner's nor of an earlier try of ours.
+        """
         claimed = threading.Event()
         found: list[int] = []
 
@@ -85,7 +88,7 @@ class LaneReader:
         self.around.sender.send(self._partition, header, b"", delivered)
         while not claimed.is_set():
             self.around.sender.poll(0.05)
-        if self.lane.generation > 1:
+        if not first:
             self.state = read_back(
                 self.around.kafka,
                 self._partition,

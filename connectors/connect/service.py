@@ -158,19 +158,21 @@ class Service:
 
     def _read(self, lane: Lane, signals: Signals) -> None:
         delay = 0.2
+        first = lane.generation == 1
         while not signals.stop.is_set():
             try:
-                self._read_once(lane, signals)
+                self._read_once(lane, signals, first)
                 return
             except Retriable as error:
                 log.warning("a lane waits for something outside", run=lane.run, lane=lane.lane, error=str(error))
+                first = False  # what was sent until now counts
                 signals.stop.wait(delay)
                 delay = min(delay * 2, 5.0)
             except Exception as error:
                 self._fail(lane.run, error)
                 return
 
-    def _read_once(self, lane: Lane, signals: Signals) -> None:
+    def _read_once(self, lane: Lane, signals: Signals, first: bool) -> None:
         with self._store() as conn:
             run = get_run(conn, lane.run)
             key = keys.get_key(conn, self._master, lane.run)
@@ -186,7 +188,7 @@ class Service:
         opener = self._opener(run)
         reader = LaneReader(run, lane, Surroundings(self._kafka, self._sender, key, opener, splits, save), signals)
         try:
-            reader.claim()
+            reader.claim(first)
             if lane.lane == REPLAY_LANE:
                 run_replays(reader, self._store)
             elif run.mode == "snapshot":

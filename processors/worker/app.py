@@ -20,6 +20,7 @@ from processors.worker.relate_stage import RelateStage
 from processors.worker.rules_stage import RulesStage
 from processors.worker.table import SegmentTable
 from schemas import topics
+from schemas.errors import Retriable
 
 log = structlog.get_logger()
 
@@ -116,6 +117,8 @@ class Worker:
             metrics.REBALANCES.inc()
             everything = set(range(self.outlet.partitions))
             self.stages[name].drop(everything)
+            if name == "merge":  # rules keep no state, so no table tells when their partitions move
+                self.stages["rules"].drop(everything)
             self.parts[name].drop(everything)
 
         return moved
@@ -136,10 +139,16 @@ class Worker:
         while True:
             await asyncio.sleep(SWEEP)
             for name, topic in (("merge", topics.CLEANSED.name), ("relate", topics.RELATED.name)):
-                for run in self.parts[name].runs(self.assigned(topic)):
-                    await self.directory.get(run)
-                    if not self.directory.active(run):
-                        await self.parts[name].forget(run, self.assigned(topic))
+                try:
+                    await self._forget_what_is_over(name, topic)
+                except Retriable as error:
+                    log.warning("waiting for the control store", error=str(error))
+
+    async def _forget_what_is_over(self, name: str, topic: str) -> None:
+        for run in self.parts[name].runs(self.assigned(topic)):
+            await self.directory.get(run)
+            if not self.directory.active(run):
+                await self.parts[name].forget(run, self.assigned(topic))
 
 
 def _tell(task: asyncio.Future[None]) -> None:

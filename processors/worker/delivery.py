@@ -8,6 +8,7 @@ error and is answered by seeking back. Changelog topics are compacted and keep F
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar, cast
 
@@ -28,7 +29,7 @@ class StrictConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self.expected: dict[TP, int | None] = {}  # next offset the drain loop may hand over
         self.due: dict[Key, int | None] = {}  # next offset an agent may process
-        self.seeks = 0  # counts every repositioning, so that a slow hand-over notices that it is stale
+        self.seeks: defaultdict[TP, int] = defaultdict(int)  # so that a slow hand-over notices that it is stale
         self.holes = 0
 
     def _stage(self, tp: TP) -> bool:
@@ -38,21 +39,26 @@ class StrictConsumer(driver.Consumer):
         committed = await self.seek_to_committed()
         unknown = [tp for tp, offset in committed.items() if self._stage(tp) and (offset is None or offset < 0)]
         first = dict(await self.earliest_offsets(*unknown)) if unknown else {}
-        self.seeks += 1
         for tp, offset in committed.items():
             start = offset if offset is not None and offset >= 0 else None
             self._committed_offset[tp] = start or None
             self._read_offset[tp] = start
-            if not self._stage(tp):
-                continue
-            if start is None:
-                start = first.get(tp) or 0
-                await self._seek(tp, start)
-            self.expected[tp] = self.due[tp.topic, tp.partition] = start
+            if self._stage(tp):
+                start = first.get(tp) or 0 if start is None else start
+                self.due[tp.topic, tp.partition] = start
+                # Once more: what was fetched since the first seek was handed to nobody, and may be the last there is.
+                await self._position(tp, start)
+
+    async def _position(self, tp: TP, offset: int) -> None:
+        self.seeks[tp] += 1
+        self.expected[tp] = offset
+        await self._seek(tp, offset)
 
     async def rewind(self, tp: TP, offset: int) -> None:
         """Back to `offset`, or to where the log begins by now: what was trimmed belongs to no open run."""
         first = (await self.earliest_offsets(tp)).get(tp) or 0
+        if tp not in self.expected or tp not in self.assignment():
+            return  # moved while we asked: whoever has it now starts from what was acknowledged
         if first > offset:
             log.warning(
                 "the log begins behind the offset that is due",
@@ -63,10 +69,9 @@ class StrictConsumer(driver.Consumer):
             )
             offset = first
             self.due[tp.topic, tp.partition] = first
+            self._committed_offset[tp] = first  # else what is missing would hold up every later commit
         self.holes += 1
-        self.seeks += 1
-        self.expected[tp] = offset
-        await self._seek(tp, offset)
+        await self._position(tp, offset)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         while not (self._stopped.is_set() or fetcher._stopped.is_set()):
@@ -81,10 +86,10 @@ class StrictConsumer(driver.Consumer):
                         self._read_offset[tp] = message.offset
 
     async def _hand_over(self, tp: TP, message: Any) -> None:
-        want, at = self.expected.get(tp), self.seeks
-        if want is not None and message.offset < want:
-            return
-        if want is not None and message.offset > want:
+        want, at = self.expected.get(tp), self.seeks[tp]
+        if want is None or message.offset < want:
+            return  # before the first seek of an assignment, or behind: it was handed over, or is read again
+        if message.offset > want:
             await self.rewind(tp, want)
             return
         handed = asyncio.ensure_future(self.callback(message))
@@ -97,12 +102,13 @@ class StrictConsumer(driver.Consumer):
             handed.cancel()
             return
         handed.result()
-        if at == self.seeks or self.expected.get(tp) == want:
+        if at == self.seeks[tp]:
             self.expected[tp] = message.offset + 1
             self._read_offset[tp] = message.offset
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for tp in revoked:
+            self.seeks[tp] += 1
             self.expected.pop(tp, None)
             self.due.pop((tp.topic, tp.partition), None)
         await super().on_partitions_revoked(revoked)
@@ -130,8 +136,9 @@ async def ordered(app: faust.App, stream: Any) -> AsyncIterator[Any]:
         if want is None:
             continue  # no longer ours: whoever has it now reads it again
         if message.offset < want:
-            await stream.ack(event)
-        elif message.offset > want:
+            # Enforces: who got it first acknowledges it, once it is done with it; here it may still be at work.
+            continue
+        if message.offset > want:
             await consumer.rewind(TP(*key), want)
         else:
             consumer.due[key] = want + 1

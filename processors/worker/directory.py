@@ -55,6 +55,10 @@ class Directory:
     def active(self, run: str) -> bool:
         return self._runs.get(run) is not None
 
+    def over(self, run: str) -> bool:
+        """Known to be stopped, failed or ended; False of a run that was not met yet."""
+        return run in self._runs and self._runs[run] is None
+
     def gone(self, run: str) -> None:
         """The run was stopped, has failed or has ended; its key is forgotten here."""
         self._runs[run] = None

@@ -76,7 +76,9 @@ class Stage:
         """These partitions have moved: what stands in their queues comes again, here or elsewhere."""
         for partition in partitions & self._queues.keys():
             self._tasks.pop(partition).cancel()
-            del self._queues[partition]
+            queue = self._queues.pop(partition)
+            while not queue.empty():  # also wakes `run` where it waits for a place in this queue
+                queue.get_nowait()
 
     async def _drain(self, partition: int) -> None:
         queue = self._queues[partition]
@@ -107,8 +109,12 @@ class Stage:
     async def _process(self, partition: int, event: Any) -> Pending:
         message = event.message
         delay = 0.2
-        while True:
+        try:
             header = headers.decode(message.headers.items() if isinstance(message.headers, dict) else message.headers)
+        except Fatal as error:  # of no run, so there is none to halt
+            log.error("left out", topic=message.topic, partition=partition, offset=message.offset, reason=str(error))
+            return []
+        while True:
             try:
                 with metrics.STAGE_SECONDS.labels(self.name).time():
                     return await self._handle(partition, message.offset, header, message.value or b"")
@@ -117,6 +123,8 @@ class Stage:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
             except Fatal as error:
+                if self._directory.over(header.run):
+                    return []  # stopped while this batch was at work: what it needs may be gone already
                 log.error("a run is halted", stage=self.name, run=header.run, reason=str(error))
                 await self._directory.fail(header.run, f"{self.name}: {error}")
                 return []

@@ -49,12 +49,10 @@ class RelateStage:
         self._outlet = outlet
         self._parts = parts
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="relate")
-        self._before: dict[tuple[int, str], tuple[RunPart, int, State]] = {}
 
     async def handle(self, partition: int, offset: int, header: Header, payload: bytes) -> list[Awaitable[Any]]:
         info = await self._directory.get(header.run)
         if info is None:
-            self._before.pop((partition, header.run), None)
             return []
         part = self._parts.get(partition, info)
         verdict = take(part.progress, offset, header)
@@ -97,7 +95,7 @@ class RelateStage:
         part.progress.epoch = epoch
         part.progress.boundary = offset
         await (await part.record(offset))
-        self._before[part.partition, part.info.run] = (part, offset, after)
+        part.standing = (offset, after)
         await part.reclaim()
         await part.compact()
         metrics.EPOCH_SECONDS.labels("relate").observe(time.monotonic() - started)
@@ -106,10 +104,8 @@ class RelateStage:
         """(what stands prepared by now, what shall stand)."""
         before: State | None = None
         if part.progress.closes > 0:
-            kept = self._before.get((part.partition, part.info.run))
-            if kept is not None and kept[0] is part and kept[1] == part.progress.boundary:
-                before = kept[2]
-            else:
+            known, before = part.standing or (-1, None)
+            if known != part.progress.boundary:
                 before = self._state(part, part.progress.boundary)
         return before, self._state(part, 2**62)
 

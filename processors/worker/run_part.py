@@ -17,6 +17,7 @@ from processors.worker.directory import RunInfo
 from processors.worker.ledger import Name, Progress, pack, segment_start, trailing, unpack_progress, visible
 from processors.worker.table import SegmentTable
 from schemas.columns import HASH
+from schemas.headers import FINAL
 
 BLOCK_ROWS = 256  # of a segment that stays for point reads
 COMPACT_ROWS = 1 << 21  # the largest that compaction writes, so its memory is bounded
@@ -48,11 +49,12 @@ class RunPart:
         self._open: dict[Name, Segment] = {}
         self._pending: list[Awaitable[Any]] = []
         self._hidden: list[Name] = []
+        self.standing: tuple[int, Any] | None = None  # an offset and what a stage knows of the state up to it
         self._load()
 
     def _load(self) -> None:
         store = self._table.store
-        best = -1
+        best: Name | None = None
         found: dict[str, list[Name]] = {}
         for key in store.entries(self.partition):
             name = Name.parse(key)
@@ -62,10 +64,10 @@ class RunPart:
                 found.setdefault(name.table, []).append(name)
             else:
                 self._hidden.append(name)
-            if name.last > best or (name.last == best and not name.table):
-                progress = unpack_progress(store.path(self.partition, key).read_bytes())
-                if (progress.applied, progress.closes) >= (self.progress.applied, self.progress.closes):
-                    self.progress, best = progress, name.last
+            if name.first == name.last and (best is None or name.last > best.last):
+                best = name  # what was merged carries no progress: it was taken in before the last epoch was closed
+        if best is not None:
+            self.progress = _progress(store.path(self.partition, best.key()))
         self._names = {table: visible(names) for table, names in found.items()}
         self._hidden.sort(key=lambda name: name.last)
 
@@ -108,26 +110,44 @@ class RunPart:
         if old:
             await self._table.remove(self.partition, [name.key() for name in old])
 
-    async def compact(self, table: str) -> None:
-        """Merges small closed segments; never across the last closed epoch, so what a close sees stays told apart."""
+    async def compact(self) -> None:
+        """Merges small closed segments of every table, until there is nothing more to merge.
+
+        Enforces: what is merged with what follows from the log alone. It is done with before the next epoch is closed,
+        also by whoever takes over in between, so two owners' ranges hide one another and never overlap in part.
+        """
+        if self.info.mode == "continuous" or self.progress.epoch > FINAL:
+            for table in self.info.plan.tables:
+                while await self._compact_once(table):
+                    pass
+
+    async def _compact_once(self, table: str) -> bool:
+        """Never across the last closed epoch, so what a close sees stays told apart."""
         closed = [n for n in self._names.get(table, []) if n.last <= self.progress.boundary]
         count = trailing([self._segment(n).rows for n in closed], COMPACT_ROWS)
         if not count:
-            return
+            return False
         parts = closed[-count:]
         segment = await asyncio.to_thread(self._merged, parts)
         name = Name(self.info.run, table, parts[0].first, parts[-1].last)
-        await self._table.put(self.partition, name.key(), pack(self.progress, segment))
+        await self._table.put(self.partition, name.key(), pack(Progress(), segment))
         self._names[table] = visible([*self._names[table], name])
         for part in parts:
             self._open.pop(part, None)
         await self._table.remove(self.partition, [part.key() for part in parts])
+        return True
 
     def _merged(self, parts: list[Name]) -> bytes:
         segments = [self._segment(name) for name in parts]
         rows = sum(segment.rows for segment in segments)
         frames = [frame for _, frame in walk(segments, ranges(rows, 1 << 18))]
         return build(pl.concat(frames).sort(HASH), self.info.key, BLOCK_ROWS)
+
+
+def _progress(path: Path) -> Progress:
+    with open(path, "rb") as file:
+        head = file.read(4)
+        return unpack_progress(head + file.read(segment_start(head) - len(head)))
 
 
 def stored_runs(table: SegmentTable, partition: int) -> set[str]:

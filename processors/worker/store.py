@@ -36,6 +36,7 @@ class SegmentStore(Store[bytes, bytes]):
     def __init__(self, *args: Any, folder: Path, **kwargs: Any) -> None:
         self.folder = folder
         self._known: dict[int, dict[bytes, int]] = {}  # partition -> key -> size
+        self._offsets: dict[int, int] = {}  # partition -> the changelog's offset that stands here
         self.on_change: Callable[[set[int]], None] = lambda _: None
         super().__init__(*args, **kwargs)
 
@@ -78,7 +79,8 @@ class SegmentStore(Store[bytes, bytes]):
     def persisted_offset(self, tp: TP) -> int | None:
         path = self.partition_folder(tp.partition) / _OFFSET
         try:
-            return int(path.read_text())
+            self._offsets[tp.partition] = int(path.read_text())
+            return self._offsets[tp.partition]
         except FileNotFoundError:
             self.wipe(tp.partition)
         except ValueError:
@@ -95,10 +97,21 @@ class SegmentStore(Store[bytes, bytes]):
             os.pwrite(descriptor, b"%020d" % offset, 0)
         finally:
             os.close(descriptor)
+        self._offsets[tp.partition] = offset
+
+    def wrote(self, tp: TP, offset: int) -> None:
+        """An entry of ours stands in the log at `offset`, and here.
+
+        Enforces: the offset stays where somebody else has written in between. We may have lost the partition without
+        knowing; going on behind entries that were never read here would leave them out for good.
+        """
+        if offset == self._offsets.get(tp.partition, -1) + 1:
+            self.set_persisted_offset(tp, offset)
 
     def wipe(self, partition: int) -> None:
         shutil.rmtree(self.partition_folder(partition), ignore_errors=True)
         self._known.pop(partition, None)
+        self._offsets.pop(partition, None)
 
     def apply_changelog_batch(
         self, batch: Iterable[Any], to_key: Callable[[Any], Any], to_value: Callable[[Any], Any]
@@ -128,6 +141,7 @@ class SegmentStore(Store[bytes, bytes]):
     def reset_state(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         self._known.clear()
+        self._offsets.clear()
 
     async def backup_partition(self, tp: TP | int, flush: bool = True, purge: bool = False, keep: int = 1) -> None:
         """The changelog is the copy of what stands here; there is no other."""

@@ -11,6 +11,7 @@ import faust
 from faust.tables.table import Table
 from faust.types import TP
 
+from processors.worker.outlet import end_on_failure
 from processors.worker.store import SegmentStore
 
 
@@ -31,21 +32,24 @@ class SegmentTable(Table[bytes, bytes]):
 
     async def put(self, partition: int, key: bytes, value: bytes) -> None:
         """Returns when the changelog has it and the local file stands."""
-        sent = await self.app.producer.send(self.changelog_topic_name, key, value, partition, None, None)
-        record = await sent
+        record = await (await self._send(partition, key, value))
         # Enforces: files come to stand in the changelog's order, so the offset beside them never runs ahead of one.
         async with self._orders[partition]:
             await asyncio.to_thread(self.store.put, partition, key, value)
-            self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), record.offset)
+            self.store.wrote(TP(self.changelog_topic_name, partition), record.offset)
+
+    async def _send(self, partition: int, key: bytes, value: bytes | None) -> Any:
+        sent = await self.app.producer.send(self.changelog_topic_name, key, value, partition, None, None)
+        end_on_failure(sent)
+        return sent
 
     async def remove(self, partition: int, keys: list[bytes]) -> None:
         """Tombstones only let compaction reclaim; nothing depends on when they come."""
         offsets = []
         for key in keys:
-            sent = await self.app.producer.send(self.changelog_topic_name, key, None, partition, None, None)
-            offsets.append(sent)
+            offsets.append(await self._send(partition, key, None))
         for key, sent in zip(keys, offsets, strict=True):
             record = await sent
             async with self._orders[partition]:
                 self.store.remove(partition, key)
-                self.store.set_persisted_offset(TP(self.changelog_topic_name, partition), record.offset)
+                self.store.wrote(TP(self.changelog_topic_name, partition), record.offset)
