@@ -22,7 +22,7 @@ from deploy import stack as embedded
 from schemas.discovery import discover
 from schemas.task.model import Changes, Column
 
-KINDS = discover(sources, SourceKind)  # type: ignore[type-abstract]  # a protocol is what is discovered by
+KINDS = discover(sources, SourceKind)
 COLUMNS = {"id": Column(type="int64"), "name": Column(type="string"), "at": Column(type="timestamp")}
 RECORDS = 250
 PLANTED = "planted-secret"

@@ -47,11 +47,12 @@ def arrow_type(column: Column) -> pa.DataType:
 
 
 class _TogetherError(Exception):
-    """Records could not be read together; `row` of them, as far as is known, could."""
+    """Records could not be read together; `row` of them, as far as is told, could."""
 
-    def __init__(self, row: int) -> None:
+    def __init__(self, row: int | None) -> None:
         super().__init__(row)
-        self.row = row
+        self.told = row is not None
+        self.row = row or 0
 
 
 class JsonRows:
@@ -91,15 +92,19 @@ class JsonRows:
 
     def _block(self, records: Sequence[bytes], start: int, frames: list[pl.DataFrame], refusals: Refusals) -> None:
         """Reads together what can be, and around each record that cannot be read goes one by one."""
-        place = 0
+        place, alone = 0, 1  # the more bad records stand together, the more are read one by one
         while place < len(records):
             rest = records[place:]
             try:
                 wire = self._together(b"\n".join(rest), len(rest))
             except _TogetherError as stopped:
                 good = self._at_once(b"\n".join(rest[: stopped.row]), stopped.row) if stopped.row >= NEAR else None
-                one_by_one = rest if self._whole else rest[:PIECE]
-                wire = self._one_by_one(one_by_one, start + place, refusals) if good is None else good
+                if good is not None:
+                    wire, alone = good, 1
+                else:
+                    step = len(rest) if self._whole else (stopped.row + alone if stopped.told else PIECE)
+                    wire = self._one_by_one(rest[:step], start + place, refusals)
+                    alone = min(alone * 4, PIECE)
             frames.append(wire)
             place += wire.height
 
@@ -114,15 +119,15 @@ class JsonRows:
         """Fails with the row at which it stopped, where Arrow tells that."""
         closed = text.startswith(b"{") and text.rstrip(b"\r").endswith(b"}")
         if self._whole or not closed or _neighbours(text) != count - 1:
-            raise _TogetherError(0)
+            raise _TogetherError(None)
         if not text.isascii():
             try:
                 text.decode()
             except UnicodeDecodeError as error:
                 raise _TogetherError(text.count(b"\n", 0, error.start)) from None
         if (b"NaN" in text or b"Inf" in text) and _NO_JSON.search(text):
-            raise _TogetherError(0)
-        row = 0
+            raise _TogetherError(None)
+        rows = []
         for schema in self._schemas:
             try:
                 table = pyarrow.json.read_json(
@@ -134,13 +139,13 @@ class JsonRows:
                 )
             except pa.ArrowInvalid as error:
                 found = _ROW.search(str(error))
-                row = max(row, int(found.group(1)) if found else 0)
+                rows += [int(found.group(1))] if found else []
                 continue
             if table.num_rows == count:
                 frame = pl.from_arrow(table.select(schema.names))
                 assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table of named columns is a frame
                 return self._wire(frame.rename(self._names))
-        raise _TogetherError(row)
+        raise _TogetherError(max(rows, default=None))
 
     def _wire(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(

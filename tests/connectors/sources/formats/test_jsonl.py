@@ -63,7 +63,7 @@ def fits(name: str, value: Any) -> bool:
         case "b":
             return isinstance(value, bool)
         case _:
-            return number and value == round(Decimal(value), 2) and abs(value) < 10**36
+            return number and abs(value) < 10**36 and value == round(Decimal(value), 2)
 
 
 def oracle(text: str) -> tuple[list[tuple[Any, ...]], list[int]]:
