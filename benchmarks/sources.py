@@ -1,4 +1,4 @@
-"""How fast sources are read and typed on one core: `python benchmarks/sources.py [RECORDS]` prints JSON.
+"""How fast sources are read and typed on one core: `python -m benchmarks.sources [RECORDS]` prints JSON.
 
 Records are those of the contract's people task, 127 bytes each as CSV. `cpu` counts the seconds of all threads of
 this process; for kafka, give METAL_KAFKA or have a stack running.
@@ -108,7 +108,7 @@ def fill(settings: dict[str, Any], folder: Path) -> None:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
-    figures: dict[str, Any] = {"cores": os.cpu_count(), "command": f"python benchmarks/sources.py {count}"}
+    figures: dict[str, Any] = {"cores": os.cpu_count(), "command": f"python -m benchmarks.sources {count}"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder, count)
