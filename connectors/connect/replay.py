@@ -31,23 +31,25 @@ def run_replays(reader: LaneReader, store: Connections) -> None:
         at = reader.state.positions.get(SPLIT, {"position": 0})["position"]
         with store() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(
-                "SELECT seq, letter, tab, source, sealed FROM metal.replays WHERE run = %s AND seq > %s ORDER BY seq",
+                "SELECT r.seq, r.letter, r.tab, r.source, r.sealed, (d.position->>'change')::bigint"
+                " FROM metal.replays r LEFT JOIN metal.dead_letters d ON d.id = r.letter"
+                " WHERE r.run = %s AND r.seq > %s ORDER BY r.seq",
                 (run.run, at),
             ).fetchall()
-        for seq, letter, table, source, sealed in rows:
+        for seq, letter, table, source, sealed, change in rows:
             record = orjson.loads(sealing.unseal(key, bytes(sealed), letter))
-            _send(reader, seq, table, source, record)
+            _send(reader, seq, table, source, record, change or 0)
         _end(reader)  # also when an earlier owner sent the records and died before their barrier
         if reader.flush():
             reader.save(done=True)
         return
 
 
-def _send(reader: LaneReader, seq: int, table: str, source: str, record: dict[str, Any]) -> None:
+def _send(reader: LaneReader, seq: int, table: str, source: str, record: dict[str, Any], change: int) -> None:
     spec = reader.run.spec.tables[table]
     frame, rejects = _typed(record, dict(spec.columns), seq)
-    if any(one.changes for one in spec.sources.values()):
-        frame = frame.with_columns(pl.lit(0, dtype=pl.Int64).alias(POSITION), pl.lit(0, dtype=pl.Int8).alias(OP))
+    if spec.sources[source].changes:  # a correction stands where the record that fell stood
+        frame = frame.with_columns(pl.lit(change, dtype=pl.Int64).alias(POSITION), pl.lit(0, dtype=pl.Int8).alias(OP))
     extra = {
         "split": SPLIT,
         "source": list(spec.sources).index(source),

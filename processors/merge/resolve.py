@@ -19,6 +19,7 @@ CONFLICT = "primary_key.conflict"
 
 _RANK = "_rank"
 _TOTAL = "_total"
+_COUNTS = "_counts"
 
 Generate = Callable[[pl.Series], pl.Series]  # UInt64 -> UInt64, one way, stable within a run
 
@@ -76,13 +77,16 @@ def _stand_alone(frame: pl.DataFrame) -> pl.Series:
 
 
 def _last_changes(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
-    """Of each source that tells changes the last record of a key, with the weight of all; deletions are gone."""
+    """Of each source that tells changes the last record of a key, with the weight of all; deletions are gone.
+
+    A record that fell stands here as a deletion that weighs nothing; its correction comes with the same position.
+    """
     telling = pl.col(SOURCE).is_in(sorted(plan.changes))
     group = [*plan.key, SOURCE]
     changes = rest.filter(telling)
-    ties = [pl.col(POSITION), *map(pl.col, plan.columns), pl.col(CHANGED)]
+    ties = [pl.col(POSITION), pl.col(_COUNTS), *map(pl.col, plan.columns), pl.col(CHANGED)]
     last = (
-        changes.with_columns(pl.col(WEIGHT).sum().over(group))
+        changes.with_columns((pl.col(WEIGHT) > 0).alias(_COUNTS), pl.col(WEIGHT).sum().over(group))
         .sort([*map(pl.col, group), *ties])
         .unique(group, keep="last", maintain_order=True)
         .filter(pl.col(OP) == 0)

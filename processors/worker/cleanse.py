@@ -44,8 +44,9 @@ def cleanse(payload: bytes, header: Header, info: RunInfo) -> Cleansed:
     parts: dict[int, tuple[bytes, int]] = {}
     if rows is not None:
         read += rows.height
-        kept, rejects = _screen(rows.with_row_index(ROW), table)
-        outcome = table.rules.apply(kept)
+        rows = rows.with_row_index(ROW)
+        sound, rejects = _screen(rows, table)
+        outcome = table.rules.apply(sound)
         dropped = outcome.dropped
         letters += _fallen(outcome.rejected, header, info)
         for rejects_part in rejects:
@@ -53,7 +54,7 @@ def cleanse(payload: bytes, header: Header, info: RunInfo) -> Cleansed:
         kept, keyless = _without_key(outcome.kept, table)
         letters += _fallen(keyless, header, info)
         rejected = len(letters)
-        parts = _place(kept, table, header, info)
+        parts = _place(_weighed(kept, _withdrawn(rows, kept, table)), table, header, info)
     return Cleansed(parts, {"read": read, "rejected": rejected, "dropped": dropped}, letters)
 
 
@@ -87,6 +88,27 @@ def _without_key(kept: pl.DataFrame, table: TablePlan) -> tuple[pl.DataFrame, pl
     return kept, pl.concat(found) if found else empty
 
 
+def _withdrawn(rows: pl.DataFrame, kept: pl.DataFrame, table: TablePlan) -> pl.DataFrame | None:
+    """Of a source that tells changes the records that fell, as deletions: what they replace must not stand on.
+
+    Rules bring a deletion into form and never drop it. One whose key can't be told withdraws nothing.
+    """
+    if OP not in rows.columns or not table.merge.key:
+        return None
+    fell = rows.filter(pl.col(OP) == 0).join(kept.select(ROW), on=ROW, how="anti", maintain_order="left")
+    if fell.height == 0:
+        return None
+    deletions = table.rules.apply(fell.with_columns(pl.lit(1, dtype=pl.Int8).alias(OP))).kept
+    return deletions.drop_nulls(list(table.merge.key))
+
+
+def _weighed(kept: pl.DataFrame, withdrawn: pl.DataFrame | None) -> pl.DataFrame:
+    """What fell was counted where it fell, so as a deletion it weighs nothing."""
+    one, nothing = (pl.lit(weight, dtype=pl.Int64).alias(WEIGHT) for weight in (1, 0))
+    whole = kept.with_columns(one)
+    return whole if withdrawn is None else pl.concat([whole, withdrawn.with_columns(nothing)])
+
+
 def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) -> dict[int, tuple[bytes, int]]:
     if kept.height == 0:
         return {}
@@ -104,7 +126,7 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
         *change,
         "_chg",
         pl.lit(header.extra["source"], dtype=pl.UInt16).alias(SOURCE),
-        pl.lit(1, dtype=pl.Int64).alias(WEIGHT),
+        WEIGHT,
         place,
     ).sort(HASH)
     if info.partitions == 1:
@@ -119,8 +141,10 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
     return parts
 
 
-def _position(header: Header, line: Any) -> str:
-    return orjson.dumps({"source": header.extra["name"], "split": header.extra["split"], "line": line}).decode()
+def _position(header: Header, line: Any, change: Any = None) -> str:
+    """`change`: its place in the order of changes, which a correction takes."""
+    where = {"source": header.extra["name"], "split": header.extra["split"], "line": line}
+    return orjson.dumps(where if change is None else {**where, "change": change}).decode()
 
 
 def _unreadable(bad: pl.DataFrame | None, header: Header, info: RunInfo) -> list[dict[str, Any]]:
@@ -153,7 +177,7 @@ def _fallen(rejected: pl.DataFrame, header: Header, info: RunInfo) -> list[dict[
                 "rule": row["_rule"],
                 "column": row["_column"],
                 "reason": row["_reason"],
-                "position": _position(header, row.get(LINE)),
+                "position": _position(header, row.get(LINE), row.get(POSITION)),
                 "sealed": sealing.seal(info.key, orjson.dumps(record, default=_plain), name),
             }
         )
