@@ -246,16 +246,17 @@ class LaneReader:
                 discover()
                 splits = self.around.splits()
                 looked = time.monotonic()
-            moved = False
+            began = time.monotonic()
             for planned in splits:
                 for _ in self.read_split(planned, tick):
-                    moved = True
+                    pass
                 if not self.going():
                     break
             tick()
             if time.monotonic() - self._saved > 1.0:
                 self.save()
-            self.around.sender.poll(0 if moved else min(0.05, length / 10))
+            # A pause gathers what trickles in into one batch; what piles up is read without a pause.
+            self.around.sender.poll(max(0.0, min(0.1, length / 10) - (time.monotonic() - began)))
 
     def flush(self) -> bool:
         while self.going():

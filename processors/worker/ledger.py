@@ -86,18 +86,22 @@ def visible(names: Iterable[Name]) -> list[Name]:
     return kept
 
 
-def trailing(rows: list[int], limit: int, fan: int = 8, base: int = 4096) -> int:
-    """How many of the last segments to merge into one: tiers of a factor, so that the work follows the new records."""
-    size = base
-    while size <= limit:
-        count = 0
-        total = 0
-        for n in reversed(rows):
-            if n >= size or total + n > limit:
-                break
-            count += 1
-            total += n
-        if count >= fan:
-            return count
-        size *= fan
-    return 0
+def mergeable(rows: list[int], limit: int, fan: int = 8, base: int = 4096) -> tuple[int, int] | None:
+    """(where, how many) neighbouring segments to merge into one of at most `limit` rows; None while there are few.
+
+    Segments stand in tiers, each a factor larger than the one below. A merge takes `fan` of one tier and whatever
+    smaller stands between them, so that a row is written again about once a tier: the work follows the new records.
+    """
+    low, size = 0, base
+    while low <= limit:
+        start = count = full = total = 0
+        for i, n in enumerate([*rows, size]):
+            if n < size and total + n <= limit:
+                start = start if count else i
+                count, full, total = count + 1, full + (n >= low), total + n
+                continue
+            if full >= fan:
+                return start, count
+            start, count, full, total = (i, 1, int(n >= low), n) if n < size else (0, 0, 0, 0)
+        low, size = size, size * fan
+    return None

@@ -14,7 +14,7 @@ from connectors.failpoints import hit
 from processors.segments.format import Segment, build, open_segment
 from processors.segments.walk import ranges, walk
 from processors.worker.directory import RunInfo
-from processors.worker.ledger import Name, Progress, pack, segment_start, trailing, unpack_progress, visible
+from processors.worker.ledger import Name, Progress, mergeable, pack, segment_start, unpack_progress, visible
 from processors.worker.table import SegmentTable
 from schemas.columns import HASH
 from schemas.headers import FINAL
@@ -124,10 +124,10 @@ class RunPart:
     async def _compact_once(self, table: str) -> bool:
         """Never across the last closed epoch, so what a close sees stays told apart."""
         closed = [n for n in self._names.get(table, []) if n.last <= self.progress.boundary]
-        count = trailing([self._segment(n).rows for n in closed], COMPACT_ROWS)
-        if not count:
+        found = mergeable([self._segment(n).rows for n in closed], COMPACT_ROWS)
+        if found is None:
             return False
-        parts = closed[-count:]
+        parts = closed[found[0] : found[0] + found[1]]
         segment = await asyncio.to_thread(self._merged, parts)
         name = Name(self.info.run, table, parts[0].first, parts[-1].last)
         await self._table.put(self.partition, name.key(), pack(Progress(), segment))

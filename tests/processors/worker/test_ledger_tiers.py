@@ -1,0 +1,53 @@
+"""Which segments are merged: a simulation of many epochs, with its costs counted."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.worker.ledger import mergeable
+
+LIMIT = 1 << 21
+
+
+def compacted(rows: list[int]) -> tuple[list[int], int]:
+    """Until nothing is left to merge; also how many rows were written again."""
+    moved = 0
+    while (found := mergeable(rows, LIMIT)) is not None:
+        start, count = found
+        total = sum(rows[start : start + count])
+        moved += total
+        rows = [*rows[:start], total, *rows[start + count :]]
+    return rows, moved
+
+
+@given(st.lists(st.integers(1, 3_000_000), max_size=60))
+def test_neighbours_within_the_limit_are_merged_until_few_are_left(rows: list[int]) -> None:
+    found = mergeable(rows, LIMIT)
+    if found is not None:
+        start, count = found
+        assert count >= 8
+        assert sum(rows[start : start + count]) <= LIMIT
+    after, _ = compacted(rows)
+    assert sum(after) == sum(rows)
+    assert mergeable(after, LIMIT) is None
+
+
+def test_a_bulk_load_ends_in_few_large_segments() -> None:
+    after, moved = compacted([32_768] * 305)  # ten million rows
+    assert len(after) <= 12
+    assert moved <= 10_000_000
+
+
+def test_small_epochs_upon_a_large_state_touch_little_of_it() -> None:
+    rows, written = [2_000_000] * 5, 0
+    for _ in range(1_000):
+        rows, moved = compacted([*rows, 1_000])
+        written += moved
+    assert len(rows) <= 5 + 3 * 8
+    assert written <= 6 * 1_000_000  # once a tier
+
+
+def test_few_segments_are_left_alone() -> None:
+    assert mergeable([10] * 7, LIMIT) is None
+    assert mergeable([], LIMIT) is None
