@@ -1,4 +1,4 @@
-"""The Python code in the README compiles and runs: each block as a module of its own, in order."""
+"""The Python code in pages compiles and runs: each block as a module of its own, in order."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from docs.pages import Block, read_page
 from docs.project import Finding, Project
 
 
-def check_snippets(project: Project, file: str = "README.md") -> Iterator[Finding]:
-    for block in python_blocks(project, file):
-        try:
-            run_block(block)
-        except Exception as error:  # whatever a reader would meet
-            yield Finding(file, block.line, f"the code does not run: {type(error).__name__}: {error}")
+def check_snippets(project: Project) -> Iterator[Finding]:
+    for file in project.files(".md"):
+        for block in python_blocks(project, file):
+            try:
+                run_block(block)
+            except Exception as error:  # whatever a reader would meet
+                yield Finding(file, block.line, f"the code does not run: {type(error).__name__}: {error}")
 
 
-def python_blocks(project: Project, file: str = "README.md") -> list[Block]:
+def python_blocks(project: Project, file: str) -> list[Block]:
     return [block for block in read_page(project.read(file)).blocks if block.language == "python"]
 
 
 def run_block(block: Block) -> ModuleType:
     """The module that the block is; classes in it find their own names there."""
-    name = f"readme_line_{block.line}"
+    name = f"page_line_{block.line}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.py"
         path.write_text(block.code, encoding="utf-8")
