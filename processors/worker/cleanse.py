@@ -115,7 +115,9 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
     if table.merge.key:
         place = hash_of(table.merge.key, info.key)
     else:  # a record without a key is told by where it was read
-        where = pl.struct(pl.lit(header.producer), pl.lit(header.sequence), pl.col(ROW))
+        where = pl.struct(
+            pl.lit(header.producer).alias("producer"), pl.lit(header.sequence).alias("sequence"), pl.col(ROW)
+        )
         place = where.hash(seed(info.key)).alias(HASH)
     change = [
         pl.col(name) if name in kept.columns else pl.lit(0, dtype=CHANGE_TYPES[name]).alias(name)
