@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from control_api.actions import dead_letters
+from control_api.actions.dead_letters import Filter, Letter, State
 from control_api.api.access import Actor, Ctx
 from control_api.api.bodies import Body
 from control_api.api.paging import Cursor, Limit, page
-from control_api.store import dead_letters
-from control_api.store.dead_letters import Filter, Letter, State
 from schemas.errors import InvalidInput, Mistake
 
 router = APIRouter(tags=["dead letters"])

@@ -8,10 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from control_api.actions import transitions
-from control_api.store import dead_letters
+from control_api.actions import dead_letters, transitions
+from control_api.actions.dead_letters import Filter
 from control_api.store.db import Connection
-from control_api.store.dead_letters import Filter
 from control_api.store.keys import get_key
 from schemas.errors import Conflict, NotFound
 from schemas.run import REPLAY_LANE
