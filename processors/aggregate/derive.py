@@ -26,7 +26,7 @@ class DerivedTable:
     name: str
     base: str
     joins: tuple[tuple[str, str, str], ...]  # (joined table, column of the base, key of the joined table)
-    needed: dict[str, tuple[str, ...]]  # table -> columns
+    needed: dict[str, tuple[str, ...]]  # table -> columns; no other is held in memory
     transform: RecordTransform
     grouped: AggregatePlan | None
     kinds: dict[str, Kind]  # what comes out
@@ -80,6 +80,15 @@ def _qualified(frame: pl.DataFrame, name: str, columns: tuple[str, ...], keep_id
     return frame.select(named)
 
 
+def _used(transform: RecordTransform, grouped: AggregatePlan | None) -> set[str]:
+    """The joined frame's columns that steps and aggregate look at; what is derived is among them and does no harm."""
+    used = {column for operation in transform.operations for column in operation.compiled.uses}
+    if grouped is not None:
+        used |= {group.column for group in grouped.by}
+        used |= {name for column in grouped.columns if column.argument for name in column.argument.uses}
+    return used
+
+
 def compile_derived(name: str, task: Task) -> DerivedTable:
     (base, joins), *_ = (task.tables[name].from_ or {}).items()
     joined = []
@@ -90,8 +99,11 @@ def compile_derived(name: str, task: Task) -> DerivedTable:
         joined.append((other, column, key.columns[0]))
     transform, grouped = table_plan(name, task)
     kinds = output_columns(name, task)
+    renamed = {} if grouped is not None else projection(name, task)
+    used = _used(transform, grouped) | set(renamed.values())
+    for other, column, other_key in joined:
+        used |= {f"{base}.{column}", f"{other}.{other_key}"}
     needed: dict[str, tuple[str, ...]] = {}
     for one in (base, *(other for other, _, _ in joined)):
-        needed[one] = tuple(output_columns(one, task))
-    renamed = {} if grouped is not None else projection(name, task)
+        needed[one] = tuple(column for column in output_columns(one, task) if f"{one}.{column}" in used)
     return DerivedTable(name, base, tuple(joined), needed, transform, grouped, kinds, renamed)

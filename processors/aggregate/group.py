@@ -1,4 +1,7 @@
-"""Aggregates of groups, the same whatever the order of rows: decimals and integers exactly, floats in sorted order."""
+"""Aggregates of groups, the same whatever the order of rows: decimals and integers exactly, floats in sorted order.
+
+A total that its type can't hold is refused, never wrapped around and never turned into null.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import polars as pl
 
 from processors.transform.aggregates import AggregateColumn, AggregatePlan
 from schemas.columns import DECIMAL_PRECISION
+from schemas.errors import Fatal
 from schemas.task.model import Kind
 
 _ARGUMENT = "~argument"
+_FITS = "~fits"
 _ROW = "~row"
+_WHOLE = 2**63
+_DIGITS = 9e37  # what 38 digits hold, with room for the inexactness of floats
 
 
 def aggregate(frame: pl.DataFrame, plan: AggregatePlan) -> pl.DataFrame:
@@ -28,9 +35,39 @@ def aggregate(frame: pl.DataFrame, plan: AggregatePlan) -> pl.DataFrame:
     if frame.height == 0:
         work = work.clear()
     totals = [_total(column, i).alias(column.name) for i, column in enumerate(plan.columns)]
+    _refuse_what_does_not_fit(work, plan)
+    return _grouped(work, plan, totals)
+
+
+def _refuse_what_does_not_fit(work: pl.DataFrame, plan: AggregatePlan) -> None:
+    guards = [(column, guard) for i, column in enumerate(plan.columns) if (guard := _fits(column, i)) is not None]
+    looked = _grouped(work, plan, [guard.alias(f"{_FITS}{i}") for i, (_, guard) in enumerate(guards)])
+    for i, (column, _) in enumerate(guards):
+        if not looked.get_column(f"{_FITS}{i}").all(ignore_nulls=True):
+            raise Fatal(f"the {column.function} in the column {column.name} does not fit {_holds(column.kind)}")
+
+
+def _grouped(work: pl.DataFrame, plan: AggregatePlan, totals: list[pl.Expr]) -> pl.DataFrame:
     if not plan.by:
         return work.select(totals)
     return work.group_by([group.name for group in plan.by]).agg(totals)
+
+
+def _holds(kind: Kind) -> str:
+    if kind.type == "int64":
+        return "64-bit whole numbers; make it a decimal first, as in sum(cast(x as decimal))"
+    return f"decimals of {DECIMAL_PRECISION} digits, {kind.scale} of them decimals"
+
+
+def _fits(column: AggregateColumn, index: int) -> pl.Expr | None:
+    """Whether a group's total can be held. Decimals wrap around without a word, so their size is told by floats."""
+    if column.argument is None or column.function not in ("sum", "avg") or column.kind.type == "float64":
+        return None
+    present = pl.col(f"{_ARGUMENT}{index}").drop_nulls()
+    if column.kind.type == "int64":
+        total = _sum(present, column.argument.kind)
+        return total.is_between(-_WHOLE, _WHOLE - 1)
+    return present.cast(pl.Float64).abs().sum() * 10.0**column.kind.scale < _DIGITS
 
 
 def _total(column: AggregateColumn, index: int) -> pl.Expr:
@@ -51,7 +88,7 @@ def _total(column: AggregateColumn, index: int) -> pl.Expr:
     if column.function == "avg":
         total = _average(total, present.len(), column)
     # SQL: the sum of no values is null, not zero.
-    return pl.when(present.len() > 0).then(total).otherwise(None).cast(kind)
+    return pl.when(present.len() > 0).then(total).otherwise(None).cast(kind, strict=False)
 
 
 def _sum(present: pl.Expr, kind: Kind) -> pl.Expr:
@@ -63,4 +100,5 @@ def _sum(present: pl.Expr, kind: Kind) -> pl.Expr:
 def _average(total: pl.Expr, count: pl.Expr, column: AggregateColumn) -> pl.Expr:
     if column.kind.type == "float64":
         return total / count
-    return total.cast(column.kind.polars) / count.cast(pl.Decimal(DECIMAL_PRECISION, 0))
+    some = count.clip(lower_bound=1)  # of no values both are computed and one is taken; a division by zero would raise
+    return total.cast(column.kind.polars) / some.cast(pl.Decimal(DECIMAL_PRECISION, 0))
