@@ -7,9 +7,7 @@ import pytest
 from connectors import failpoints
 from schemas.errors import Fatal
 
-PASSES = (
-    "from connectors.failpoints import hit\nfor n in range(5):\n    print(n, flush=True)\n    hit('a.place')"
-)
+PASSES = "from connectors.failpoints import hit\nfor n in range(5):\n    print(n, flush=True)\n    hit('a.place')"
 
 
 def run(setting: str) -> subprocess.CompletedProcess[str]:
