@@ -14,7 +14,6 @@ import pytest
 
 from control_api.cli.main import run as metal
 from control_api.store.db import Connection
-from tests.control_api.api.conftest import TOKEN
 from tests.control_api.prepared import add_letters, expected, fill
 
 pytestmark = pytest.mark.stack
@@ -28,9 +27,11 @@ def run(conn: Connection, new_run: Callable[..., str]) -> str:
 
 
 @pytest.fixture
-def command(served: str, monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> Callable[..., tuple[int, bytes]]:
+def command(
+    served: str, token: str, monkeypatch: pytest.MonkeyPatch, capfdbinary: Any
+) -> Callable[..., tuple[int, bytes]]:
     monkeypatch.setenv("METAL_API", served)
-    monkeypatch.setenv("METAL_API_TOKEN", TOKEN)
+    monkeypatch.setenv("METAL_API_TOKEN", token)
 
     def call(*arguments: str) -> tuple[int, bytes]:
         capfdbinary.readouterr()
