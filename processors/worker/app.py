@@ -36,9 +36,9 @@ class WorkerApp(faust.App):
         return StrictTransport(self.conf.broker_producer, self)
 
 
-def make_app(kafka: dict[str, Any], folder: Path, session: float) -> WorkerApp:
+def make_app(kafka: dict[str, Any], folder: Path, session: float, group: str = GROUP) -> WorkerApp:
     return WorkerApp(
-        GROUP,
+        group,
         **kafka,
         store="memory://",
         datadir=folder / "faust",

@@ -17,9 +17,13 @@ import structlog
 from faust.stores.base import Store
 from faust.types import TP
 
+from processors.worker.ledger import Name
+from processors.worker.pipeline import end_process
+
 log = structlog.get_logger()
 
 _OFFSET = "offset"
+_LONGEST = 180  # of a key: longer ones make no file name
 
 
 def _file_name(key: bytes) -> str:
@@ -28,6 +32,13 @@ def _file_name(key: bytes) -> str:
 
 def _key_of(name: str) -> bytes:
     return base64.urlsafe_b64decode(name.removesuffix(".seg"))
+
+
+def _understood(key: bytes | None) -> bool:
+    try:
+        return key is not None and len(key) <= _LONGEST and Name.parse(key).key() == key
+    except ValueError:
+        return False
 
 
 class SegmentStore(Store[bytes, bytes]):
@@ -120,15 +131,22 @@ class SegmentStore(Store[bytes, bytes]):
         last: dict[TP, int] = {}
         for event in batch:
             message = event.message
-            if message.key is None:
-                log.error("a changelog entry without a key is left out", topic=message.topic, offset=message.offset)
-            elif not message.value:
-                self.remove(message.partition, message.key)
+            if not _understood(message.key):
+                log.error("a changelog entry of another kind is left out", topic=message.topic, offset=message.offset)
             else:
-                self.put(message.partition, message.key, message.value)
+                try:
+                    self._apply(message)
+                except OSError as error:  # Faust would go on without the entry, or wait for ever
+                    end_process("the local state can't be written", error)
             last[message.tp] = message.offset
         for tp, offset in last.items():
             self.set_persisted_offset(tp, offset)
+
+    def _apply(self, message: Any) -> None:
+        if message.value:
+            self.put(message.partition, message.key, message.value)
+        else:
+            self.remove(message.partition, message.key)
 
     async def on_rebalance(
         self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
