@@ -37,11 +37,14 @@ def test_status_names_every_service(rig: Rig) -> None:
 def test_exit_codes(rig: Rig, small: People, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.task.yaml"
     wrong.write_text("task: wrong\ntables: {}\n")
-    done = rig.metal("run", str(wrong), "--wait", "--json")
+    done = rig.metal("run", str(wrong), "--wait")
     assert done.returncode == 2
     assert f"{wrong}:" in done.stderr
+    done = rig.metal("run", str(wrong), "--wait", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)
     missing = small.task("missing")
     missing.write_text(missing.read_text().replace("data/crm.csv", "data/nowhere.csv"))
-    done = rig.metal("run", str(missing), "--wait", "--json")
+    done = rig.metal("run", str(missing), "--wait")
     assert done.returncode in (1, 2)
     assert "nowhere.csv" in done.stderr

@@ -78,7 +78,8 @@ tables:
 def test_a_topic_of_changes(rig: Rig, tmp_path: Path) -> None:
     """One record per message; a later one of the same key replaces the earlier."""
     kafka = rig.ends.kafka.confluent()
-    for made in AdminClient(kafka).create_topics([NewTopic("meters", 3, 1)]).values():
+    admin = AdminClient(kafka)
+    for made in admin.create_topics([NewTopic("meters", 3, 1)]).values():
         made.result()
     producer, told = Producer(kafka), []
     path = tmp_path / "topic.task.yaml"

@@ -9,13 +9,17 @@ from typing import Any
 
 @dataclass
 class Record:
-    """A record after the rules. `position` orders it within its source."""
+    """A record after the rules. `position` orders it within its source.
+
+    One that fell tells that what it replaces stands no more; it was counted where it fell.
+    """
 
     source: str
     position: int
     row: dict[str, Any]
     raw: dict[str, Any]
     deletion: bool = False
+    fell: bool = False
 
 
 @dataclass
@@ -47,7 +51,7 @@ def latest(records: list[Record], changes: dict[str, dict[str, Any]], key: list[
         last = max(of_key, key=lambda one: (_order(one, by), one.position))
         if not last.deletion:
             plain.append(last)
-    return plain, len(records) - len(plain)
+    return plain, len(records) - len(plain) - sum(one.fell for one in records)
 
 
 def _order(record: Record, by: str | None) -> tuple[Any, ...]:

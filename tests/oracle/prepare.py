@@ -81,10 +81,15 @@ def _collect(name: str, table: dict[str, Any], base: Path, given: Given) -> tupl
             answer.read += 1
             try:
                 records.append(_record(table, source, config, position, raw, text))
-            except (Unreadable, rules.Rejected):
+            except Unreadable:
                 answer.rejected += 1
-            except rules.Dropped as dropped:
-                answer.dropped[str(dropped)] += 1
+            except (rules.Rejected, rules.Dropped) as fell:
+                if isinstance(fell, rules.Rejected):
+                    answer.rejected += 1
+                else:
+                    answer.dropped[str(fell)] += 1
+                if config.get("changes"):
+                    records += _withdrawal(table, source, config, position, raw, text)
     merged = merge(table, records)
     answer.merged = merged.merged
     answer.dropped += merged.dropped
@@ -100,13 +105,19 @@ def _records(place: str, config: dict[str, Any], base: Path, given: Given) -> tu
 
 
 def _record(
-    table: dict[str, Any], source: str, config: dict[str, Any], position: int, raw: dict[str, Any] | None, text: bool
+    table: dict[str, Any],
+    source: str,
+    config: dict[str, Any],
+    position: int,
+    raw: dict[str, Any] | None,
+    text: bool,
+    fell: bool = False,
 ) -> Record:
     if raw is None:
         raise Unreadable("record")
     named = {config.get("rename", {}).get(name, name): value for name, value in raw.items()}
     typed = csv_field if text else read
-    deletion = _is_deletion(config, raw)
+    deletion = fell or _is_deletion(config, raw)
     row = {
         name: typed(column["type"], named.get(name), column.get("scale", 9))
         for name, column in table["columns"].items()
@@ -119,6 +130,18 @@ def _record(
             if row[name] is None:
                 raise rules.Rejected(f"{name}.primary_key")
     return Record(source, position, row, named, deletion)
+
+
+def _withdrawal(
+    table: dict[str, Any], source: str, config: dict[str, Any], position: int, raw: dict[str, Any] | None, text: bool
+) -> list[Record]:
+    """A record of a source that tells changes fell: what it replaces stands no more, if its key can be told."""
+    try:
+        one = _record(table, source, config, position, raw, text, fell=True)
+    except rules.Rejected:
+        return []
+    one.deletion = one.fell = True
+    return [one]
 
 
 def _is_deletion(config: dict[str, Any], raw: dict[str, Any]) -> bool:

@@ -86,6 +86,20 @@ def test_changes_follow_the_last() -> None:
     assert (answer.read, answer.merged) == (5, 3)
 
 
+def test_a_change_that_falls_withdraws_what_it_replaces() -> None:
+    task = yaml.safe_load(TASK.replace("CONFLICTS", "{prefer: [x, y]}"))
+    task["tables"]["a"]["sources"]["x"]["changes"] = True
+    x = [
+        {"id": 1, "v": "p", "n": 5},
+        {"id": 1, "v": "q", "n": 0},
+        {"id": 2, "v": "r", "n": 0},
+        {"id": 2, "v": "s", "n": 5},
+    ]
+    answer = prepare(task, Path(), {"a/x": x, "a/y": []}).tables["a"]
+    assert [row["v"] for row in answer.rows] == ["s"]
+    assert (answer.read, answer.merged, answer.dropped) == (4, 1, {"n.range": 2})
+
+
 CHAIN = """
 task: t
 tables:
