@@ -31,6 +31,7 @@ from schemas.run import REPLAY_LANE
 log = structlog.get_logger()
 
 PIECE_BYTES = 8 << 20  # of rows in memory that go into one message
+ALONE = 30.0  # seconds that a split which always has more is read for, where no other waits
 
 
 @dataclass
@@ -233,6 +234,7 @@ class LaneReader:
 
     def run_continuous(self, discover: Callable[[], None]) -> None:
         length = self.run.spec.epoch
+        turn = min(1.0, length / 2)
         looked = 0.0
 
         def tick() -> None:
@@ -248,8 +250,10 @@ class LaneReader:
                 looked = time.monotonic()
             began = time.monotonic()
             for planned in splits:
+                until = time.monotonic() + (turn if len(splits) > 1 else ALONE)
                 for _ in self.read_split(planned, tick):
-                    pass
+                    if time.monotonic() > until:
+                        break
                 if not self.going():
                     break
             tick()

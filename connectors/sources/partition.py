@@ -13,6 +13,7 @@ from schemas.errors import Fatal, MetalError, Retriable
 ANSWER_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.2
 IDLE_SECONDS: Final = 0.02  # how long the end of a followed partition is watched in one reading
+FLOW_SECONDS: Final = 0.1  # how long a followed partition is read whose end is never reached
 BULK: Final = 10_000
 _LOST: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 _FINAL: Final = frozenset(
@@ -50,20 +51,28 @@ class Partition:
         self._at_end = False
 
     def read(self, offset: int, end: int | None, rows: int, size: int) -> Batch:
-        """Messages from `offset` until there are enough, or none is left, or `end` is reached."""
+        """Messages from `offset` until there are enough, or none is left, or `end` is reached.
+
+        Followed, at most for a moment behind the first: what keeps coming would never leave time to hand over.
+        """
         if self._next != offset:
             self._consumer.assign([TopicPartition(self._topic, self._number, offset)])
             self._at_end = False
         batch = Batch(offset)
         held = 0
         deadline = time.monotonic() + ANSWER_SECONDS
+        first = None
         while len(batch.offsets) < rows and held < size and (end is None or batch.next_offset < end):
             messages = self._some(min(BULK, rows - len(batch.offsets)))
             if not messages and self._at_end:
                 break
             if messages:
-                deadline = time.monotonic() + ANSWER_SECONDS
+                now = time.monotonic()
+                deadline = now + ANSWER_SECONDS
                 held += self._take(messages, batch, end)
+                first = now if first is None and batch.offsets else first
+                if end is None and first is not None and now - first > FLOW_SECONDS:
+                    break
             elif time.monotonic() > deadline:
                 self._next = None
                 raise Retriable(f"no broker answers for topic {self._topic}, partition {self._number}")

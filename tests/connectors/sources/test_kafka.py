@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -112,6 +114,34 @@ def test_following_goes_on_where_it_stopped(stack: Endpoints, fill: Fill) -> Non
     (again,) = opened.read(split, first.position)
     assert again.frame.equals(second.frame)
     opened.close()
+
+
+def test_following_hands_over_what_keeps_coming(stack: Endpoints, fill: Fill) -> None:
+    topic = fill(records(5))
+    opened = source(stack, topic, {"follow": True})
+    (split,) = opened.splits()
+    ended = threading.Event()
+
+    def keep_coming() -> None:
+        producer = Producer(stack.kafka.confluent() | {"linger.ms": 0})
+        while not ended.is_set():
+            producer.produce(topic, b'{"id": 1}')
+            producer.poll(0.002)
+        producer.flush(10)
+
+    flow = threading.Thread(target=keep_coming)
+    flow.start()
+    try:
+        chunks = opened.read(split, None)
+        first, began = next(chunks), time.monotonic()
+        second = next(chunks)
+        assert time.monotonic() - began < 2
+        assert 0 < second.frame.height < 2_000
+        assert second.position["offset"] == first.position["offset"] + second.frame.height
+    finally:
+        ended.set()
+        flow.join()
+        opened.close()
 
 
 def test_bad_messages_are_rejects_with_their_offset(stack: Endpoints, fill: Fill) -> None:
