@@ -135,12 +135,11 @@ class Segment:
 
     def block(self, number: int) -> pl.DataFrame:
         """The rows of one block."""
+        return _frame(pa.Table.from_batches([self._batch(number)]), self._hashes_of(number))
+
+    def _batch(self, number: int) -> pa.RecordBatch:
         payload = _unseal(self._cipher, self._read(self._offsets[number], self._sizes[number]))
-        batch = pa.ipc.read_record_batch(_unpack(payload), self._schema)
-        frame = pl.from_arrow(pa.Table.from_batches([batch]))
-        if not isinstance(frame, pl.DataFrame):
-            raise Fatal("a block of a segment is no table")
-        return frame.with_columns(pl.Series(HASH, self._hashes_of(number), dtype=pl.UInt64))
+        return pa.ipc.read_record_batch(_unpack(payload), self._schema)
 
     def blocks_for(self, wanted: Hashes) -> list[int]:
         """The blocks in which rows with one of the wanted (sorted) hashes stand."""
@@ -158,13 +157,23 @@ class Segment:
         numbers = self.blocks_for(wanted)
         if not numbers:
             return None
-        frame = pl.concat([self.block(number) for number in numbers])
-        return frame.filter(np.isin(frame.get_column(HASH).to_numpy(), wanted))
+        hashes = np.concatenate([self._hashes_of(number) for number in numbers])
+        present = wanted[np.searchsorted(wanted[:-1], hashes)] == hashes
+        # Of a block few rows are wanted, so they are picked before anything becomes a frame.
+        table = pa.Table.from_batches([self._batch(number) for number in numbers]).filter(pa.array(present))
+        return _frame(table, hashes[present])
 
     def all(self) -> pl.DataFrame | None:
         if not self.rows:
             return None
         return pl.concat([self.block(number) for number in range(self.blocks)])
+
+
+def _frame(table: pa.Table, hashes: Hashes) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    if not isinstance(frame, pl.DataFrame):
+        raise Fatal("a block of a segment is no table")
+    return frame.with_columns(pl.Series(HASH, hashes, dtype=pl.UInt64))
 
 
 def open_segment(read: Read, key: bytes) -> Segment:
