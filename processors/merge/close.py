@@ -14,7 +14,7 @@ import polars as pl
 
 from processors.merge.resolve import CONFLICT, IDENT, Generate, Merged, differences, resolve
 from processors.plan import TablePlan
-from processors.segments.format import Segment, wanted
+from processors.segments.format import Segment, lookup, wanted
 from processors.segments.walk import ranges, walk
 from schemas.columns import CHANGED, HASH, SOURCE
 
@@ -57,11 +57,7 @@ def close(
 
 
 def _before(old: Sequence[Segment], frame: pl.DataFrame) -> pl.DataFrame | None:
-    if not old:
-        return None
-    hashes = wanted([frame])
-    parts = [part for part in (segment.lookup(hashes) for segment in old) if part is not None]
-    return pl.concat(parts) if parts else None
+    return lookup(old, wanted([frame]))
 
 
 def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) -> _State:

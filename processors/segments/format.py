@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -154,19 +154,29 @@ class Segment:
 
     def lookup(self, wanted: Hashes) -> pl.DataFrame | None:
         """The rows whose hash is wanted, or None where there is none."""
-        numbers = self.blocks_for(wanted)
-        if not numbers:
-            return None
-        hashes = np.concatenate([self._hashes_of(number) for number in numbers])
-        present = wanted[np.searchsorted(wanted[:-1], hashes)] == hashes
-        # Of a block few rows are wanted, so they are picked before anything becomes a frame.
-        table = pa.Table.from_batches([self._batch(number) for number in numbers]).filter(pa.array(present))
-        return _frame(table, hashes[present])
+        return lookup([self], wanted)
+
+    def near(self, wanted: Hashes) -> Iterator[tuple[pa.RecordBatch, Hashes]]:
+        """The blocks in which wanted rows stand, whole."""
+        for number in self.blocks_for(wanted):
+            yield self._batch(number), self._hashes_of(number)
 
     def all(self) -> pl.DataFrame | None:
         if not self.rows:
             return None
         return pl.concat([self.block(number) for number in range(self.blocks)])
+
+
+def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
+    """The rows of several segments of one table whose hash is wanted (sorted), or None where there is none."""
+    near = [block for segment in segments for block in segment.near(wanted)]
+    if not near:
+        return None
+    hashes = np.concatenate([one for _, one in near])
+    present = wanted[np.searchsorted(wanted[:-1], hashes)] == hashes
+    # Of a block few rows are wanted, so they are picked before anything becomes a frame.
+    table = pa.Table.from_batches([batch for batch, _ in near]).filter(pa.array(present))
+    return _frame(table, hashes[present])
 
 
 def _frame(table: pa.Table, hashes: Hashes) -> pl.DataFrame:

@@ -23,6 +23,7 @@ from schemas.placement import boundaries, hash_of, seed
 
 ROW = "_row"
 BLOCK_ROWS = 2048  # of a segment that is read once, from its beginning to its end
+POINT_BLOCK_ROWS = 256  # of one that later epochs read single rows of
 CHANGE_TYPES = {POSITION: pl.Int64(), OP: pl.Int8()}
 _NUL = "\x00"
 
@@ -131,15 +132,16 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
         WEIGHT,
         place,
     ).sort(HASH)
+    block_rows = POINT_BLOCK_ROWS if info.mode == "continuous" else BLOCK_ROWS
     if info.partitions == 1:
-        return {0: (build(frame, info.key, BLOCK_ROWS), frame.height)}
+        return {0: (build(frame, info.key, block_rows), frame.height)}
     hashes = frame.get_column(HASH)
     starts = [int(hashes.search_sorted(first, "left")) for first in boundaries(info.partitions)]
     parts: dict[int, tuple[bytes, int]] = {}
     for q, (start, end) in enumerate(zip(starts, [*starts[1:], frame.height], strict=True)):
         part = frame.slice(start, end - start)
         if part.height:
-            parts[q] = (build(part, info.key, BLOCK_ROWS), part.height)
+            parts[q] = (build(part, info.key, block_rows), part.height)
     return parts
 
 
@@ -161,11 +163,17 @@ def _unreadable(bad: pl.DataFrame | None, header: Header, info: RunInfo) -> list
                 "rule": "type",
                 "column": row["_column"],
                 "reason": row["_reason"],
-                "position": _position(header, row[LINE]),
-                "sealed": sealing.seal(info.key, orjson.dumps({"_raw": row["_raw"]}), name),
+                "position": _position(header, row[LINE], row[POSITION]),
+                "sealed": sealing.seal(info.key, _kept(row), name),
             }
         )
     return letters
+
+
+def _kept(row: dict[str, Any]) -> bytes:
+    """The record with its columns, or its text where it could not be cut into them."""
+    record: str | None = row["_record"]
+    return orjson.dumps({"_raw": row["_raw"]}) if record is None else record.encode()
 
 
 def _fallen(rejected: pl.DataFrame, header: Header, info: RunInfo) -> list[dict[str, Any]]:

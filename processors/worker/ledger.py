@@ -86,16 +86,17 @@ def visible(names: Iterable[Name]) -> list[Name]:
     return kept
 
 
-def mergeable(rows: list[int], limit: int, fan: int = 8, base: int = 4096) -> tuple[int, int] | None:
-    """(where, how many) neighbouring segments to merge into one of at most `limit` rows; None while there are few.
+def mergeable(sizes: list[int], limit: int, fan: int = 8, base: int = 4096) -> tuple[int, int] | None:
+    """(where, how many) neighbouring segments to merge into one of at most `limit`; None while there are few.
 
     Segments stand in tiers, each a factor larger than the one below. A merge takes `fan` of one tier and whatever
     smaller stands between them, so that a row is written again about once a tier: the work follows the new records.
+    Whether sizes count rows or bytes is the caller's to say.
     """
     low, size = 0, base
     while low <= limit:
         start = count = full = total = 0
-        for i, n in enumerate([*rows, size]):
+        for i, n in enumerate([*sizes, size]):
             if n < size and total + n <= limit:
                 start = start if count else i
                 count, full, total = count + 1, full + (n >= low), total + n

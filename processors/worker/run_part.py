@@ -19,8 +19,9 @@ from processors.worker.table import SegmentTable
 from schemas.columns import HASH
 from schemas.headers import FINAL
 
-BLOCK_ROWS = 256  # of a segment that stays for point reads
-COMPACT_ROWS = 1 << 21  # the largest that compaction writes, so its memory is bounded
+BLOCK_ROWS = 256  # of a segment that stays for point reads, as in cleanse
+COMPACT_BYTES = 7 << 20  # of what one compaction merges, so that the outcome fits a message, in smaller blocks too
+SMALL_BYTES = COMPACT_BYTES >> 6
 
 
 class FileRead:
@@ -124,7 +125,8 @@ class RunPart:
     async def _compact_once(self, table: str) -> bool:
         """Never across the last closed epoch, so what a close sees stays told apart."""
         closed = [n for n in self._names.get(table, []) if n.last <= self.progress.boundary]
-        found = mergeable([self._segment(n).rows for n in closed], COMPACT_ROWS)
+        sizes = self._table.store.entries(self.partition)
+        found = mergeable([sizes[n.key()] for n in closed], COMPACT_BYTES, base=SMALL_BYTES)
         if found is None:
             return False
         parts = closed[found[0] : found[0] + found[1]]

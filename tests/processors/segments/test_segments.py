@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.segments.format import build, from_bytes
+from processors.segments.format import build, from_bytes, lookup
 from processors.segments.walk import ranges, walk
 from schemas.columns import HASH
 from schemas.errors import Fatal
@@ -46,6 +46,15 @@ def test_a_point_read_finds_exactly_the_wanted(values: list[int], others: list[i
     found = from_bytes(build(frame, KEY, block_rows), KEY).lookup(wanted)
     expected = frame.filter(pl.col(HASH).is_in(wanted.tolist()))
     assert same(found if found is not None else frame.clear(), expected)
+
+
+@given(st.lists(hashes, max_size=5), hashes, st.integers(1, 9))
+def test_a_point_read_of_several_segments(parts: list[list[int]], others: list[int], block_rows: int) -> None:
+    frames = [frame_of(part) for part in parts]
+    wanted = np.unique(np.array(others + [value for part in parts for value in part[::2]], dtype=np.uint64))
+    found = lookup([from_bytes(build(frame, KEY, block_rows), KEY) for frame in frames], wanted)
+    expected = pl.concat([frame_of([]), *frames]).filter(pl.col(HASH).is_in(wanted.tolist()))
+    assert same(found if found is not None else expected.clear(), expected)
 
 
 @given(st.lists(hashes, max_size=5), st.integers(1, 12), st.integers(1, 9))
