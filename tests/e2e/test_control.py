@@ -148,7 +148,9 @@ def test_replay_after_correction_goes_through_every_stage(rig: Rig, tmp_path: Pa
     assert len(rig.rows(run, "poison")) == 1
     listed = document(rig.metal("deadletter", "list", run, "--json"))
     letters = listed if isinstance(listed, list) else next(v for v in listed.values() if isinstance(v, list))
-    done = rig.metal("deadletter", "replay", run, letters[0]["id"], "--set", "sure=false", "--json")
+    corrected = {"_letter": letters[0]["id"], "id": 2, "at": None, "sure": False, "price": "2"}
+    (tmp_path / "corrected.jsonl").write_text(json.dumps(corrected) + "\n")
+    done = rig.metal("deadletter", "replay", run, "--file", str(tmp_path / "corrected.jsonl"), "--json")
     assert done.returncode == 0, done.stderr
     eventually(lambda: len(rig.rows(run, "poison")) == 2, 30, "the corrected record is prepared")
     report = rig.report(run)["tables"]["poison"]

@@ -59,6 +59,10 @@ class Chaos:
     log: list[str] = field(default_factory=list)
     _failed: list[BaseException] = field(default_factory=list)
 
+    @property
+    def broken(self) -> bool:
+        return bool(self._failed)
+
     def run(self) -> None:
         draw, began = random.Random(self.seed), time.monotonic()
         try:

@@ -1,0 +1,68 @@
+"""Workers come and go, lose their local state, and wake up from the dead."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.feeds import Family
+from tests.faults.fixtures import People
+from tests.faults.inject import stopped
+from tests.faults.rig import QUICK, Rig
+
+pytestmark = [pytest.mark.stack, pytest.mark.faults]
+
+
+def _wipe(rig: Rig) -> None:
+    shutil.rmtree(rig.home / "state", ignore_errors=True)
+
+
+def test_one_three_one_with_local_state_wiped(rig: Rig, tmp_path: Path, fault_seed: int, fault_rounds: int) -> None:
+    family = Family(tmp_path, seed=fault_seed)
+    family.step(3_000)
+    task = family.task("wiped", epoch=0.5, partitions=8)
+    run = rig.start(task)
+    for _ in range(max(1, fault_rounds // 2)):
+        for workers in (3, 0, 1):
+            family.feed(1)
+            rig.scale(worker=workers)
+            if workers == 0:
+                _wipe(rig)
+    family.feed(1)
+    rig.settles(run, lambda: family.oracle(task), seconds=120)
+
+
+def test_workers_join_and_leave_a_snapshot(rig: Rig, large: People) -> None:
+    try:
+        run = rig.start(large.task("joined", partitions=8))
+        rig.scale(worker=3)
+        rig.wait(run)
+        rig.check(run, large.oracle)
+        run = rig.start(large.task("left", partitions=8))
+        time.sleep(0.3)
+        rig.scale(worker=1)
+        rig.wait(run)
+        rig.check(run, large.oracle)
+    finally:
+        rig.scale(worker=1)
+
+
+def test_a_worker_that_wakes_up_changes_nothing(rig: Rig, tmp_path: Path, fault_seed: int, fault_rounds: int) -> None:
+    """Stopped past two session time-outs, its partitions go to another; then it goes on where it stood."""
+    family = Family(tmp_path, seed=fault_seed)
+    family.step(3_000)
+    task = family.task("asleep", epoch=0.5, partitions=8)
+    rig.scale(worker=2)
+    try:
+        run = rig.start(task)
+        for n in range(max(1, fault_rounds // 2)):
+            family.feed(1.5)
+            with stopped(rig.pids("worker")[n % 2]):
+                family.feed(2 * float(QUICK["METAL_SESSION_SECONDS"]) + 1)
+            family.feed(1)
+        rig.settles(run, lambda: family.oracle(task), seconds=120)
+    finally:
+        rig.scale(worker=1)
