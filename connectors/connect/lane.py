@@ -190,7 +190,7 @@ class LaneReader:
             if not self.going():
                 return
             self._send_chunk(planned, chunk, position, skip)
-            position, skip = chunk.position, 0
+            position, skip = chunk.position, _left(chunk, skip)
             tick()
             if time.monotonic() - self._saved > 1.0:
                 self.save()
@@ -207,7 +207,7 @@ class LaneReader:
                 "source": list(self.run.spec.tables[planned.table].sources).index(planned.source),
                 "name": planned.source,
                 "position": chunk.position if last else before,
-                "skip": 0 if last else end,
+                "skip": _left(chunk, skip) if last else end,
                 "rejects": rejects.height,
                 "at": time.time(),
             }
@@ -269,6 +269,11 @@ class LaneReader:
                     return True
             self.around.sender.poll(0.02)
         return False
+
+
+def _left(chunk: Chunk, skip: int) -> int:
+    """How many rows behind the chunk were sent before: a source may give smaller chunks when it is read again."""
+    return max(0, skip - chunk.frame.height)
 
 
 def _pieces(frame: pl.DataFrame, skip: int) -> Iterator[tuple[int, pl.DataFrame]]:

@@ -65,7 +65,13 @@ def cleansed(
             pl.Series(POSITION, [position for position, _ in changes], dtype=pl.Int64),
             pl.Series(OP, [op for _, op in changes], dtype=pl.Int8),
         )
-    rejects = pl.DataFrame([(i, "n", "is no number", f"raw {i}") for i in range(bad)], schema=REJECTS, orient="row")
+    told = [
+        (i, "n", "is no number", None, '{"id":"a","n":"x"}', 70)
+        if i % 2
+        else (i, None, "is cut", f"raw {i}", None, None)
+        for i in range(bad)
+    ]
+    rejects = pl.DataFrame(told, schema=REJECTS, orient="row")
     extra = {"source": source, "name": "told", "split": "t/told/x", "at": 1.0}
     header = Header("data", "t", "run", "t", "lane/0", 1, sequence, 0, len(rows) + bad, extra)
     return cleanse(extracted.seal(frame, rejects, KEY), header, info)
@@ -138,13 +144,16 @@ def test_records_without_a_key_stay_apart_and_keep_their_identity() -> None:
 
 
 def test_a_letter_holds_the_record_as_it_came_and_where_it_stood() -> None:
-    found = cleansed([(None, "x", 1), (" a ", "q\x00", 3)], info_of(), 1)
+    found = cleansed([(None, "x", 1), (" a ", "q\x00", 3)], info_of(), 2)
+    cut, apart = (letter for letter in found.letters if letter["rule"] == "type")
     by_rule = {letter["rule"]: letter for letter in found.letters}
     assert opened(by_rule["primary_key"]) == {"id": None, "name": "x", "n": 1}
     assert opened(by_rule["text"]) == {"id": " a ", "name": "q\x00", "n": 3}
-    assert opened(by_rule["type"]) == {"_raw": "raw 0"}
+    assert opened(cut) == {"_raw": "raw 0"}
+    assert opened(apart) == {"id": "a", "n": "x"}
+    assert orjson.loads(apart["position"]) == {"source": "told", "split": "t/told/x", "line": 1, "change": 70}
     assert orjson.loads(by_rule["text"]["position"]) == {"source": "told", "split": "t/told/x", "line": 11}
-    assert by_rule["type"]["column"] == "n"
+    assert (cut["column"], apart["column"]) == (None, "n")
 
 
 # What falls in a source of changes.

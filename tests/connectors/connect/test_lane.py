@@ -1,0 +1,167 @@
+"""A lane that dies between any two messages is gone on with from the log: nothing twice, nothing left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.connect import lane as module
+from connectors.connect.lane import LaneReader, Signals, Surroundings, _pieces
+from connectors.connect.lane_state import LaneState
+from connectors.sources.contract import REJECTS, Chunk, Source, Split
+from control_api.store.lanes import Lane, PlannedSplit
+from schemas import extracted
+from schemas.columns import LINE
+from schemas.headers import FINAL, Header
+from schemas.task.model import Task
+
+KEY = bytes(range(32))
+TASK = Task.model_validate(
+    {"task": "t", "tables": {"t": {"columns": {"a": {"type": "int64"}}, "sources": {"s": {"connector": "csv"}}}}}
+)
+
+
+class DiedError(Exception):
+    """The process ends here."""
+
+
+@dataclass
+class Numbers:
+    """Numbers from 0 on; every seventh can't be read. How many come at once differs each time it is read."""
+
+    end: int
+    random: Random
+    unknown_columns: set[str] = field(default_factory=set)
+
+    def splits(self) -> list[Split]:
+        return [Split("all", self.end)]
+
+    def read(self, split: Split, position: dict[str, Any] | None) -> Iterator[Chunk]:
+        at = 0 if position is None else position["at"]
+        while at < self.end:
+            until = min(self.end, at + self.random.randint(1, 12))
+            good = [n for n in range(at, until) if n % 7]
+            bad = [{LINE: n, "_column": "a", "_reason": "is no number"} for n in range(at, until) if not n % 7]
+            frame = pl.DataFrame({"a": good, LINE: good}, schema={"a": pl.Int64, LINE: pl.Int64})
+            rejects = pl.DataFrame(bad, schema=REJECTS)
+            at = until
+            yield Chunk(frame, rejects, frame.height + rejects.height, {"at": at}, at == self.end)
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Log:
+    """What the broker has, told to whoever sent it at once."""
+
+    partitions: int = 4
+    messages: list[tuple[Header, bytes]] = field(default_factory=list)
+    dies_at: int = -1
+
+    def send(self, partition: int, header: Header, payload: bytes, delivered: Callable[[Header, int], None]) -> None:
+        if len(self.messages) == self.dies_at:
+            raise DiedError
+        self.messages.append((header, payload))
+        delivered(header, len(self.messages) - 1)
+
+    def poll(self, seconds: float) -> None: ...
+
+    def tell(self, key: str, payload: bytes) -> None: ...
+
+
+def reader(log: Log, end: int, random: Random, generation: int) -> LaneReader:
+    planned = PlannedSplit("t/s/all", 0, "t", "s", 0, {"name": "all", "size": end, "spec": {}})
+
+    def opened(table: str, source: str) -> Source:
+        return Numbers(end, random)
+
+    around = Surroundings({}, cast(Any, log), KEY, opened, lambda: [planned], lambda *_: True)
+    run = cast(Any, SimpleNamespace(run="run", task="t", spec=TASK, mode="snapshot"))
+    found = LaneReader(run, Lane("run", 0, generation, None, False), around, Signals())
+    found.state = replayed(log)
+    claim = found.header("claim", "", 0, -1, {}, sequence=-1)
+    log.messages.append((claim, b""))
+    found.state, found._delivered = replayed(log), replayed(log)
+    return found
+
+
+def replayed(log: Log) -> LaneState:
+    state = LaneState()
+    for header, _ in log.messages:
+        state.apply(header)
+    return state
+
+
+def valid(log: Log) -> tuple[list[int], list[int], list[int]]:
+    """(numbers, refused numbers, epochs) of the messages that count."""
+    state = LaneState()
+    good: list[int] = []
+    bad: list[int] = []
+    epochs: list[int] = []
+    for header, payload in log.messages:
+        if not state.apply(header) or header.kind == "claim":
+            continue
+        if header.kind == "barrier":
+            epochs.append(header.epoch)
+            continue
+        rows, rejects = extracted.unseal(payload, KEY)
+        good += [] if rows is None else rows["a"].to_list()
+        bad += [] if rejects is None else rejects[LINE].to_list()
+        assert header.rows == (0 if rows is None else rows.height) + (0 if rejects is None else rejects.height)
+    return good, bad, epochs
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 60), st.lists(st.integers(0, 12), max_size=6), st.integers(0, 2**32))
+def test_any_crash_between_messages_is_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, end: int, crashes: list[int], seed: int
+) -> None:
+    monkeypatch.setattr(module, "MAX_ROWS", 3)
+    log, random = Log(), Random(seed)
+    for generation, after in enumerate([*crashes, None], 1):
+        lane = reader(log, end, random, generation)
+        log.dies_at = -1 if after is None else len(log.messages) + after
+        try:
+            lane.run_snapshot()
+        except DiedError:
+            continue
+        break
+    good, bad, epochs = valid(log)
+    assert good == [n for n in range(end) if n % 7]
+    assert bad == [n for n in range(end) if not n % 7]
+    assert epochs == [FINAL]
+    state = replayed(log)
+    assert state.read.get("t", {"read": 0, "rejected": 0}) == {"read": end, "rejected": len(bad)}
+
+
+def test_a_lane_that_was_read_to_its_end_sends_nothing_more() -> None:
+    log = Log()
+    reader(log, 20, Random(1), 1).run_snapshot()
+    sent = len(log.messages)
+    reader(log, 20, Random(2), 2).run_snapshot()
+    assert [header.kind for header, _ in log.messages[sent:]] == ["claim"]
+
+
+def test_a_lane_that_is_told_to_stop_ends_no_epoch() -> None:
+    log = Log()
+    lane = reader(log, 50, Random(1), 1)
+    lane.signals.stop.set()
+    lane.run_snapshot()
+    assert valid(log) == ([], [], [])
+
+
+@given(st.integers(0, 50), st.integers(0, 60))
+def test_pieces_are_the_rows_that_were_not_sent(height: int, skip: int) -> None:
+    frame = pl.DataFrame({"a": list(range(height))}, schema={"a": pl.Int64})
+    pieces = list(_pieces(frame, skip))
+    assert pieces
+    assert [n for _, piece in pieces for n in piece["a"]] == list(range(min(skip, height), height))
+    assert pieces[-1][0] == height
