@@ -6,10 +6,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from deploy import stack as embedded
 from deploy.stack import Endpoints
+
+# A shared machine decides how long an example takes; what an example shows does not depend on it.
+hypothesis.settings.register_profile("metal", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("metal")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
