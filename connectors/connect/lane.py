@@ -259,8 +259,9 @@ class LaneReader:
             tick()
             if time.monotonic() - self._saved > 1.0:
                 self.save()
-            # A pause gathers what trickles in into one batch; what piles up is read without a pause.
-            self.around.sender.poll(max(0.0, min(0.1, length / 10) - (time.monotonic() - began)))
+            # A pause gathers what trickles in into one batch, and ends with the epoch; what piles up is read without.
+            pause = min(0.1, length / 10) - (time.monotonic() - began)
+            self.around.sender.poll(max(0.0, min(pause, length - time.time() % length)))
 
     def flush(self) -> bool:
         while self.going():
