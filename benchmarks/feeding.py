@@ -21,6 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 from benchmarks import data
 from benchmarks.engine import WITHIN, until
 from deploy.stack import Endpoints, endpoints
+from schemas.errors import Fatal
 
 TICK: Final = 0.01
 KEPT: Final = {"retention.ms": "-1", "segment.bytes": str(128 << 20)}
@@ -71,8 +72,20 @@ def send(ends: Endpoints, topic: str, values: Iterable[str]) -> None:
     producer = _producer(ends)
     for value in values:
         _produce(producer, topic, value)
+    _finish(producer, topic)
+
+
+def send_changes(ends: Endpoints, topic: str, ids: list[int], note: str) -> None:
+    """Changes of these people. The same person goes to the same partition: changes are ordered within one alone."""
+    producer = _producer(ends)
+    for number, value in zip(ids, data.changed(ids, note), strict=True):
+        _produce(producer, topic, value, str(number))
+    _finish(producer, topic)
+
+
+def _finish(producer: Producer, topic: str) -> None:
     if producer.flush(WITHIN):
-        raise TimeoutError(f"the broker did not take all messages of {topic} within {WITHIN:.0f} s")
+        raise Fatal(f"the broker did not take all messages of {topic} within {WITHIN:.0f} s")
 
 
 def length(ends: Endpoints, topic: str) -> int | None:
@@ -105,10 +118,10 @@ def _producer(ends: Endpoints) -> Producer:
     return Producer(settings)
 
 
-def _produce(producer: Producer, topic: str, value: str) -> None:
+def _produce(producer: Producer, topic: str, value: str, key: str | None = None) -> None:
     while True:
         try:
-            return producer.produce(topic, value)
+            return producer.produce(topic, value, key)
         except BufferError:
             producer.poll(0.05)
 
@@ -134,8 +147,7 @@ def main() -> None:
             sent = due
         producer.poll(0)
         time.sleep(TICK)
-    if producer.flush(WITHIN):
-        sys.exit("the broker did not take all messages")
+    _finish(producer, given.topic)
 
 
 if __name__ == "__main__":

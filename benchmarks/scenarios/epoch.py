@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import data, feeding
+from benchmarks import feeding
 from benchmarks.engine import WITHIN
 from benchmarks.figures import Figure, Outcome, Target
 from benchmarks.session import Session
@@ -58,16 +58,15 @@ def measure(session: Session, keys: int, more: int, changes: int, epochs: int) -
 
 
 def _push(state: State, changes: int, number: int) -> Closed:
-    """All changes within one epoch: sent at its beginning, timed from its end."""
+    """All changes within one epoch: sent when the one before it is surely ended, timed from its own end."""
     draw = random.Random(number)
     ids, note = draw.sample(range(state.keys), changes), f"push {number} {draw.random()}"
-    values = data.changed(ids, note)
     end = 0.0
     while True:
-        time.sleep(EPOCH - time.time() % EPOCH + 0.05)
+        time.sleep(EPOCH - time.time() % EPOCH + 0.4 * EPOCH)
         start = time.time()
         end = (start // EPOCH + 1) * EPOCH
-        feeding.send(state.engine.ends, state.topic, values)
+        feeding.send_changes(state.engine.ends, state.topic, ids, note)
         if time.time() < end - EPOCH / 4:
             break  # else part of them may fall into the next epoch
         state.watch.seen(ids, note, WITHIN)

@@ -57,7 +57,7 @@ def _run(session: Session, epoch: float, rate: int, seconds: float, settle: floa
         with engine.running(data.live_task(session.data, "bench_latency", topic, epoch)) as run:
             watch = Watch(engine, run)
             watch.index()
-            feeding.send(engine.ends, topic, data.changed([WARM], "first"))
+            feeding.send_changes(engine.ends, topic, [WARM], "first")
             until(lambda: watch.present([WARM]), WITHIN, "the run flows")
             arrivals = Arrivals(watch, every)
             _feed(arrivals, topic, rate, seconds)

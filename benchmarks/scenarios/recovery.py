@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks import data, feeding
+from benchmarks import feeding
 from benchmarks.engine import WITHIN, local
 from benchmarks.figures import Figure, Outcome, Target
 from benchmarks.session import Session
@@ -56,7 +56,7 @@ def _recover(state: State, wiped: bool, number: int) -> float:
         _folder().rename(gone)  # at once, before the next worker looks for it
     psutil.wait_procs([psutil.Process(one["pid"]) for one in workers if psutil.pid_exists(one["pid"])], timeout=10)
     note = f"after kill {number} {killed}"
-    feeding.send(state.engine.ends, state.topic, data.changed([number], note))
+    feeding.send_changes(state.engine.ends, state.topic, [number], note)
     seen = state.watch.seen([number], note, 3 * WITHIN)
     shutil.rmtree(gone, ignore_errors=True)
     return seen - killed
