@@ -12,12 +12,13 @@ from psycopg.rows import tuple_row
 
 from connectors.connect.lane import LaneReader
 from connectors.sources.contract import REJECTS
+from connectors.sources.formats.rejected import Reject, frame_of
 from connectors.sources.formats.texts import TextOptions, read_texts
 from control_api.store.db import Connections
 from schemas import extracted, sealing
 from schemas.columns import LINE, OP, POSITION
 from schemas.headers import FINAL
-from schemas.task.model import Column
+from schemas.task.model import Changes, Column, Source
 
 log = structlog.get_logger()
 
@@ -47,9 +48,10 @@ def run_replays(reader: LaneReader, store: Connections) -> None:
 
 def _send(reader: LaneReader, seq: int, table: str, source: str, record: dict[str, Any], change: int) -> None:
     spec = reader.run.spec.tables[table]
-    frame, rejects = _typed(record, dict(spec.columns), seq)
-    if spec.sources[source].changes:  # a correction stands where the record that fell stood
-        frame = frame.with_columns(pl.lit(change, dtype=pl.Int64).alias(POSITION), pl.lit(0, dtype=pl.Int8).alias(OP))
+    told = spec.sources[source]
+    frame, rejects = _typed(record, dict(spec.columns), seq, change, TextOptions(_allows_nan(told)))
+    if told.changes:
+        frame = _placed(frame, told.changes if isinstance(told.changes, Changes) else Changes(), change)
     extra = {
         "split": SPLIT,
         "source": list(spec.sources).index(source),
@@ -63,19 +65,38 @@ def _send(reader: LaneReader, seq: int, table: str, source: str, record: dict[st
     reader.send(header, extracted.seal(frame, rejects, reader.around.key))
 
 
-def _typed(record: dict[str, Any], columns: dict[str, Column], seq: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _allows_nan(source: Source) -> bool:
+    """Which a source of files in a store is told among the options of their format."""
+    options = source.options
+    return bool(options.get("allow_nan") or (options.get("options") or {}).get("allow_nan"))
+
+
+def _placed(frame: pl.DataFrame, changes: Changes, change: int) -> pl.DataFrame:
+    """A correction stands where the record that fell stood, or where its corrected column puts it."""
+    place, deleted = pl.lit(change), pl.lit(0)
+    if changes.order_by in frame.columns:
+        place = pl.col(changes.order_by).to_physical().fill_null(change)
+    if changes.delete is not None and changes.delete.column in frame.columns:
+        equals = changes.delete.equals
+        texts = [equals] if isinstance(equals, str) else equals
+        deleted = pl.col(changes.delete.column).cast(pl.String).is_in(texts).fill_null(False)
+    return frame.with_columns(place.cast(pl.Int64).alias(POSITION), deleted.cast(pl.Int8).alias(OP))
+
+
+def _typed(
+    record: dict[str, Any], columns: dict[str, Column], seq: int, change: int, options: TextOptions
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(the record as declared, or the reason why not): values may be JSON's or the text that a file would have."""
     texts = pl.DataFrame(
         {name: [_text(record.get(name))] for name in columns}, schema=dict.fromkeys(columns, pl.String)
     )
-    frame, refusals = read_texts(texts, columns, TextOptions())
+    frame, refusals = read_texts(texts, columns, options)
     frame = frame.with_columns(pl.lit(seq, dtype=pl.Int64).alias(LINE))
-    rejects = pl.DataFrame(schema=REJECTS)
-    if refusals.rows:
-        column, reason = refusals.rows[0]
-        raw = orjson.dumps(record).decode()
-        return frame.clear(), pl.DataFrame([(seq, column, reason, raw)], schema=REJECTS, orient="row")
-    return frame, rejects
+    if not refusals.rows:
+        return frame, pl.DataFrame(schema=REJECTS)
+    column, reason = refusals.rows[0]
+    still = {name: record.get(name) for name in columns}
+    return frame.clear(), frame_of([Reject(seq, column, reason, orjson.dumps(record), still, change)])
 
 
 def _text(value: Any) -> str | None:

@@ -27,7 +27,9 @@ REJECTS: Final[dict[str, pl.DataType]] = {
     LINE: pl.Int64(),
     "_column": pl.String(),
     "_reason": pl.String(),
-    "_raw": pl.String(),
+    "_raw": pl.String(),  # its text, where it could not be cut into columns
+    "_record": pl.String(),  # else the declared columns as a JSON object
+    POSITION: pl.Int64(),  # its place in the order of changes, where the source tells them and it could be read
 }
 
 Position = dict[str, Any]

@@ -114,7 +114,7 @@ class Relation:
             typed, refusals = read_table(batch, self._shape, self._label, self._texts)
             frame = self._shape.finish(typed, lines, lines, refusals)
             place = {"rows": done, "digest": digest.hex()}
-            yield self._shape.chunk(frame, rejects_of(batch, refusals, lines), place, at_end=ended)
+            yield self._shape.chunk(frame, rejects_of(batch, typed, self._shape, refusals, lines), place, at_end=ended)
         if done < skip:
             raise self._changed()
 

@@ -118,13 +118,13 @@ def opened(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
     prepared: list[Prepared] = []
     sources_open: list[Source] = []
 
-    def open_source(count: int | None = None, **context: Any) -> Source:
+    def open_source(count: int | None = None, columns: dict[str, Column] = COLUMNS, **context: Any) -> Source:
         if count is not None:
             prepared.append(CASES[kind](tmp_path, count, request.getfixturevalue))
         ready = prepared[-1]
         config = KINDS[kind].Config.model_validate(ready.options)
         told = {"base": tmp_path, "connection": ready.connection, "kafka": ready.kafka} | context
-        sources_open.append(KINDS[kind].open(config, COLUMNS, Context(**told)))
+        sources_open.append(KINDS[kind].open(config, columns, Context(**told)))
         return sources_open[-1]
 
     yield open_source
@@ -211,6 +211,22 @@ def test_a_reading_that_is_left_can_be_taken_up(kind: str, opened: Open) -> None
 @every_kind
 def test_no_records(kind: str, opened: Open) -> None:
     assert sum(chunk.read for chunk in read(opened(0))) == 0
+
+
+@every_kind
+def test_a_record_with_one_wrong_column_keeps_all_of_them(kind: str, opened: Open) -> None:
+    columns = COLUMNS | {"name": Column(type="int64")}
+    for changes in (None, Changes()) if kind != "postgres" else (None, Changes(order_by="id")):
+        chunks = read(opened(3, columns=columns, changes=changes, primary_key=("id",)))
+        rejects = pl.concat([chunk.rejects for chunk in chunks])
+        assert sum(chunk.frame.height for chunk in chunks) == 0
+        assert [json.loads(record) for record in rejects["_record"]] == [
+            {"id": n, "name": f"n{n}", "at": "2024-01-01T00:00:00+00:00"} for n in range(3)
+        ]
+        assert rejects["_raw"].null_count() == 3
+        assert rejects["_column"].to_list() == ["name"] * 3
+        assert rejects["_pos"].is_sorted()
+        assert rejects["_pos"].null_count() == (3 if changes is None else 0)
 
 
 @every_kind

@@ -14,7 +14,8 @@ import httpx
 import polars as pl
 import pyarrow as pa
 
-from connectors.sources.formats.shape import Refusals, Shape
+from connectors.sources.formats.rejected import Refusals
+from connectors.sources.formats.shape import Shape
 from connectors.sources.formats.texts import TextOptions
 from connectors.sources.formats.values import read_table
 from schemas.errors import Fatal, Retriable
@@ -97,6 +98,11 @@ class AvroMessages:
         typed, refusals = read_table(pa.table(columns), self._shape, self._label, TextOptions())
         refusals.rows = refusals.rows | refused.rows
         return typed, refusals
+
+    def record(self, record: bytes) -> Mapping[str, Any] | None:
+        """What a message says by the source's names; None if it is no record."""
+        read = self._record(record)
+        return None if isinstance(read, str) else read
 
     def _record(self, record: bytes) -> Mapping[str, Any] | str:
         schema: Any = self._schema

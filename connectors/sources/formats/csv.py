@@ -22,7 +22,8 @@ from connectors.sources.contract import CHUNK_BYTES, MAX_RECORD_BYTES, RAW_BYTES
 from connectors.sources.formats.inputs import Encoding
 from connectors.sources.formats.lines import line_behind
 from connectors.sources.formats.records import Dialect, Records, scan
-from connectors.sources.formats.shape import FILE_SHIFT, Refusals, Reject, Shape
+from connectors.sources.formats.rejected import Refusals, Reject
+from connectors.sources.formats.shape import FILE_SHIFT, Shape
 from connectors.sources.formats.texts import TextOptions, read_texts
 from connectors.sources.formats.window import Window
 from schemas.errors import InvalidInput, Mistake
@@ -180,11 +181,15 @@ class CsvDecoder:
         lines = records.line.gather(kept) + line
         finished = self._shape.finish(typed.with_columns(missing), lines, lines + (rank << FILE_SHIFT), refusals)
         rejects = [Reject(line + b.line, None, b.reason, data[b.start : b.end]) for b in records.broken]
-        rows = refused.rows | {kept[row]: why for row, why in refusals.rows.items()}
         rejects += [
             Reject(line + records.line[row], column, reason, data[records.starts[row] : records.ends[row]])
-            for row, (column, reason) in rows.items()
+            for row, (column, reason) in refused.rows.items()
         ]
+        for row, (column, reason) in refusals.rows.items():
+            told = {self._shape.theirs(name): text for name, text in frame.row(row, named=True).items()}
+            record = self._shape.record(typed.row(row, named=True), told)
+            raw = data[records.starts[kept[row]] : records.ends[kept[row]]]
+            rejects.append(Reject(int(lines[row]), column, reason, raw, record, refusals.change(row)))
         return finished, rejects
 
     def _unreadable(self, data: bytes, records: Records) -> Refusals:

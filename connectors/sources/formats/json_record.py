@@ -19,6 +19,7 @@ from schemas.task.model import Column
 MAX_DEPTH: Final = 200
 INT64: Final = 1 << 63
 _NUMERAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
+_SHORT: Final = re.compile(r"0|-?[1-9][0-9]{0,14}")
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _ESCAPED_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
@@ -67,6 +68,15 @@ class RecordReader:
     def names(self, record: bytes) -> set[str]:
         parsed = _parse(record)
         return {name for name, _ in parsed} if isinstance(parsed, Pairs) else set()
+
+    def told(self, record: bytes) -> dict[str, Any] | None:
+        """The columns' values as they are written; None if that is not one value each."""
+        parsed = _parse(record)
+        if isinstance(parsed, Unreadable):
+            return None
+        found = [(name, value) for name, value in parsed if name in self._columns]
+        values = {name: _told(value, self._columns[name]) for name, value in found}
+        return values if len(values) == len(found) else None
 
     def read(self, record: bytes) -> dict[str, object] | Unreadable:
         """Values by the source's names of the columns; a string where the type is told as text."""
@@ -173,6 +183,15 @@ def json_text(value: object) -> str | None:
     """The value as JSON, numbers as they were written; None if it holds half a surrogate pair."""
     text = _dump(value)
     return None if _ESCAPED_SURROGATE.search(text) else text
+
+
+def _told(value: object, column: Column) -> object:
+    """Numbers are numbers where every reader takes them for the same one."""
+    if isinstance(value, Pairs | list) or (column.type == "json" and value is not None):
+        return _dump(value)
+    if isinstance(value, Number):
+        return int(value) if _SHORT.fullmatch(value) else str(value)
+    return value
 
 
 def _dump(value: object) -> str:

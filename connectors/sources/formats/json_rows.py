@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
@@ -17,7 +17,8 @@ import pyarrow.json
 
 from connectors.sources.contract import CHUNK_BYTES
 from connectors.sources.formats.json_record import RecordReader, Unreadable
-from connectors.sources.formats.shape import Refusals, Shape
+from connectors.sources.formats.rejected import Refusals
+from connectors.sources.formats.shape import Shape
 from connectors.sources.formats.texts import TextOptions, read_text, with_nul
 from schemas.columns import DECIMAL_PRECISION, polars_type
 from schemas.task.model import Column
@@ -74,6 +75,10 @@ class JsonRows:
     def unknown(self, record: bytes) -> set[str]:
         """Names in a record that are no column."""
         return self._records.names(record) - set(self._names)
+
+    def record(self, record: bytes) -> dict[str, Any] | None:
+        """What an object says by the source's names; None if it is none, or says a column twice."""
+        return self._records.told(record)
 
     def at_once(self, text: bytes, count: int) -> tuple[pl.DataFrame, Refusals] | None:
         """`count` records, each on its own line; None if that is not all there is. A refused row holds nulls."""

@@ -11,7 +11,8 @@ from connectors.sources.contract import MAX_RECORD_BYTES, RAW_BYTES, Chunk, Cont
 from connectors.sources.formats.inputs import Encoding
 from connectors.sources.formats.json_rows import JsonRows
 from connectors.sources.formats.lines import line_behind
-from connectors.sources.formats.shape import FILE_SHIFT, Reject, Shape
+from connectors.sources.formats.rejected import Reject
+from connectors.sources.formats.shape import FILE_SHIFT, Shape
 from connectors.sources.formats.window import Window
 
 BOM = b"\xef\xbb\xbf"
@@ -92,7 +93,9 @@ class JsonlDecoder:
         if refusals.rows and not records:
             records = body.split(b"\n")
         for row, (column, reason) in refusals.rows.items():
-            rejects.append(Reject(int(numbers[row]), column, reason, records[row]))
+            told = self._rows.record(records[row])
+            record = None if told is None else self._shape.record(typed.row(row, named=True), told)
+            rejects.append(Reject(int(numbers[row]), column, reason, records[row], record, refusals.change(row)))
         return frame, rejects
 
     def _readable(self, lines: list[bytes], first: int) -> tuple[list[bytes], list[Reject], pl.Series]:

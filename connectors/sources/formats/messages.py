@@ -5,21 +5,26 @@ Always holds: a message without a value is a deletion where the source tells cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import orjson
 import polars as pl
 
 from connectors.sources.contract import Context
 from connectors.sources.formats.json_rows import JsonRows
-from connectors.sources.formats.shape import Refusals, Reject, Shape
+from connectors.sources.formats.rejected import Refusals, Reject
+from connectors.sources.formats.shape import Shape
 
 
 class Rows(Protocol):
     """Decodes values of messages; a refused row holds nulls."""
 
     def decode(self, records: Sequence[bytes]) -> tuple[pl.DataFrame, Refusals]: ...
+
+    def record(self, record: bytes) -> Mapping[str, Any] | None:
+        """What one says by the source's names; None if it could not be read apart."""
+        ...
 
 
 class MessageDecoder:
@@ -39,7 +44,7 @@ class MessageDecoder:
         if len(full) == len(values):
             typed, refusals = self._rows.decode(full)
             frame = self._finish(typed, refusals, offsets, deleted=False)
-            return frame, self._rejects(refusals, full, offsets)
+            return frame, self._rejects(typed, refusals, full, offsets)
         empty = [row for row, value in enumerate(values) if value is None]
         kept = [row for row, value in enumerate(values) if value is not None]
         frames, rejects = [], []
@@ -47,7 +52,7 @@ class MessageDecoder:
             typed, refusals = self._rows.decode(full)
             places = [offsets[row] for row in kept]
             frames.append(self._finish(typed, refusals, places, deleted=False))
-            rejects += self._rejects(refusals, full, places)
+            rejects += self._rejects(typed, refusals, full, places)
         places = [offsets[row] for row in empty]
         told = [(keys[row] if keys else None) or b"" for row in empty]
         if self._shape.changes is None:
@@ -65,16 +70,22 @@ class MessageDecoder:
         op = pl.repeat(int(deleted), len(offsets), dtype=pl.Int8, eager=True)
         return self._shape.finish(typed, lines, lines, refusals, op)
 
-    @staticmethod
-    def _rejects(refusals: Refusals, records: Sequence[bytes], offsets: Sequence[int]) -> list[Reject]:
-        return [Reject(offsets[row], column, why, records[row]) for row, (column, why) in refusals.rows.items()]
+    def _rejects(
+        self, typed: pl.DataFrame, refusals: Refusals, records: Sequence[bytes], offsets: Sequence[int]
+    ) -> list[Reject]:
+        rejects = []
+        for row, (column, why) in refusals.rows.items():
+            told = self._rows.record(records[row])
+            record = None if told is None else self._shape.record(typed.row(row, named=True), told)
+            rejects.append(Reject(offsets[row], column, why, records[row], record, refusals.change(row)))
+        return rejects
 
     def _deletions(self, keys: list[bytes], offsets: list[int]) -> tuple[pl.DataFrame, list[Reject]]:
         typed, refusals = self._keys.decode([self._object(key) for key in keys])
         for name in self._primary_key:
             refusals.add(name, "is not told by the key of a message without a value", typed[name].is_null().arg_true())
         frame = self._finish(typed, refusals, offsets, deleted=True)
-        return frame, self._rejects(refusals, keys, offsets)
+        return frame, [Reject(offsets[row], column, why, keys[row]) for row, (column, why) in refusals.rows.items()]
 
     def _object(self, key: bytes) -> bytes:
         """The key as a JSON object: it is one, or it is the value of the one column of the primary key."""
@@ -95,6 +106,9 @@ class JsonMessages:
 
     def unknown(self, record: bytes) -> set[str]:
         return self._rows.unknown(record)
+
+    def record(self, record: bytes) -> Mapping[str, Any] | None:
+        return self._rows.record(record)
 
     def decode(self, records: Sequence[bytes]) -> tuple[pl.DataFrame, Refusals]:
         text = b"\n".join(records)

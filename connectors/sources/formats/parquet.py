@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import orjson
 import polars as pl
@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.sources.contract import Chunk, Context, Position, Split
-from connectors.sources.formats.shape import FILE_SHIFT, Refusals, Reject, Shape
+from connectors.sources.formats.rejected import Refusals, Reject, plain
+from connectors.sources.formats.shape import FILE_SHIFT, Shape
 from connectors.sources.formats.texts import TextOptions
 from connectors.sources.formats.values import read_table
 from schemas.errors import Fatal
@@ -111,21 +112,28 @@ class ParquetDecoder:
         typed, refusals = read_table(batch, self._shape, label, self._texts)
         lines = pl.int_range(line, line + batch.num_rows, eager=True)
         frame = self._shape.finish(typed, lines, lines + (rank << FILE_SHIFT), refusals)
-        return frame, rejects_of(batch, refusals, lines)
+        return frame, rejects_of(batch, typed, self._shape, refusals, lines)
 
 
-def rejects_of(batch: pa.RecordBatch, refusals: Refusals, lines: pl.Series) -> list[Reject]:
-    """Rows of a batch that were refused, told as text."""
-    return [
-        Reject(int(lines[row]), column, reason, _told(batch, row)) for row, (column, reason) in refusals.rows.items()
-    ]
+def rejects_of(
+    batch: pa.RecordBatch, typed: pl.DataFrame, shape: Shape, refusals: Refusals, lines: pl.Series
+) -> list[Reject]:
+    """Rows of a batch that were refused."""
+    rejects = []
+    for row, (column, reason) in refusals.rows.items():
+        told = _told(batch, row)
+        record = shape.record(typed.row(row, named=True), told)
+        raw = orjson.dumps({name: plain(value) for name, value in told.items()})
+        rejects.append(Reject(int(lines[row]), column, reason, raw, record, refusals.change(row)))
+    return rejects
 
 
-def _told(batch: pa.RecordBatch, row: int) -> bytes:
+def _told(batch: pa.RecordBatch, row: int) -> dict[str, Any]:
+    """A row, digit for digit."""
     frame = pl.from_arrow(batch.slice(row, 1))
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a batch of named columns is a frame
     exact = frame.with_columns(pl.selectors.temporal().cast(pl.String), pl.selectors.decimal().cast(pl.String))
-    return orjson.dumps(exact.row(0, named=True), default=repr)
+    return exact.row(0, named=True)
 
 
 def _identity(file: IO[bytes]) -> str:

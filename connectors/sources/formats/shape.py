@@ -5,49 +5,19 @@ Always holds: a record is either in the frame or in the rejects, once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import polars as pl
 
-from connectors.sources.contract import RAW_BYTES, REJECTS, Chunk, Context, Position, frame_schema
+from connectors.sources.contract import Chunk, Context, Position, frame_schema
+from connectors.sources.formats.rejected import Refusals, Reject, frame_of
 from schemas.columns import LINE, OP, POSITION, polars_type
 from schemas.errors import InvalidInput, Mistake
 from schemas.task.model import Column
 
 ORDERED_BY: Final = ("int64", "timestamp", "date")
 FILE_SHIFT: Final = 40  # a source's files follow one another: the file's rank stands above the record's place
-
-
-@dataclass
-class Refusals:
-    """Rows that are refused, each with the first column at fault."""
-
-    rows: dict[int, tuple[str | None, str]] = field(default_factory=dict)
-
-    def add(self, column: str | None, reason: str, rows: pl.Series) -> None:
-        for row in rows.to_list():
-            self.rows.setdefault(row, (column, reason))
-
-    def kept(self, height: int) -> pl.Series:
-        kept = pl.repeat(True, height, eager=True)
-        return kept.scatter(list(self.rows), False) if self.rows else kept
-
-
-@dataclass(frozen=True)
-class Reject:
-    """One record that could not be read."""
-
-    line: int
-    column: str | None
-    reason: str
-    raw: bytes
-
-
-def raw_text(raw: bytes) -> str:
-    """A rejected record as text that any store can hold: cut after 64 KiB, which it then says."""
-    text = raw[:RAW_BYTES].decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
-    return text if len(raw) <= RAW_BYTES else f"{text}… ({len(raw)} bytes in all)"
 
 
 class Shape:
@@ -101,6 +71,19 @@ class Shape:
         column = self.wanted[name]
         return pl.Series(name, [None], dtype=polars_type(column.type, column.scale)).new_from_index(0, height)
 
+    def record(self, read: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The declared columns of a record that is rejected: what was read of it, else what its source tells.
+
+        None where a text is no text, so that what would be kept for it is not what was there.
+        """
+        found: dict[str, Any] = {}
+        for name, column in self.columns.items():
+            value = read.get(name)
+            found[name] = told.get(self.theirs(name)) if value is None else value
+            if isinstance(found[name], bytes) and column.type != "binary":
+                return None
+        return found
+
     def finish(
         self,
         typed: pl.DataFrame,
@@ -122,6 +105,7 @@ class Shape:
                 told = frame[self.changes.delete.column].cast(pl.String)
                 matches = told.is_in([equals] if isinstance(equals, str) else equals).fill_null(False)
                 deleted = (matches | (deleted == 1)).cast(pl.Int8)
+            refusals.order = order
             frame = frame.with_columns(order.cast(pl.Int64).alias(POSITION), deleted.cast(pl.Int8).alias(OP))
         if refusals.rows:
             frame = frame.filter(refusals.kept(frame.height))
@@ -138,10 +122,7 @@ class Shape:
 
     def chunk(self, frame: pl.DataFrame | None, rejects: list[Reject], position: Position, at_end: bool) -> Chunk:
         frame = pl.DataFrame(schema=self.schema) if frame is None else frame
-        ordered = sorted(rejects, key=lambda reject: reject.line)
-        rows = [(r.line, r.column, r.reason, raw_text(r.raw)) for r in ordered]
-        refused = pl.DataFrame(rows, schema=REJECTS, orient="row")
-        return Chunk(frame, refused, frame.height + len(rows), position, at_end)
+        return Chunk(frame, frame_of(rejects), frame.height + len(rejects), position, at_end)
 
 
 def _mistake(context: Context, path: str, wrong: str, right: str) -> InvalidInput:

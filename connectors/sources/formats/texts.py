@@ -15,7 +15,7 @@ from typing import Final
 import orjson
 import polars as pl
 
-from connectors.sources.formats.shape import Refusals
+from connectors.sources.formats.rejected import Refusals
 from connectors.sources.formats.times import read_date, read_timestamp
 from schemas.columns import DECIMAL_PRECISION
 from schemas.task.model import Column

@@ -12,7 +12,8 @@ import orjson
 import polars as pl
 import pyarrow as pa
 
-from connectors.sources.formats.shape import Refusals, Shape
+from connectors.sources.formats.rejected import Refusals
+from connectors.sources.formats.shape import Shape
 from connectors.sources.formats.texts import TextOptions, read_text, with_nul
 from schemas.columns import polars_type
 from schemas.errors import Fatal

@@ -125,7 +125,8 @@ def test_a_bad_record_among_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     lines[777] = '{"i": "777"}'
     chunks = read(tmp_path, "\n".join(lines))
     assert [row[0] for row in rows(chunks)] == [n for n in range(1000) if n != 777]
-    assert rejects(chunks) == [(778, "i", "is not an int64", '{"i": "777"}')]
+    expected = dict.fromkeys(COLUMNS) | {"i": "777"}
+    assert rejects(chunks) == [(778, "i", "is not an int64", None, json.dumps(expected, separators=(",", ":")), None)]
 
 
 @pytest.mark.parametrize("opening", ["[", '{"x":'])
