@@ -56,4 +56,4 @@ def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.Data
         end = (number + 1) * SPACE // count
         parts = [part for cursor in cursors for part in cursor.until(end)]
         if parts:
-            yield number, pl.concat(parts).sort(HASH)
+            yield number, pl.concat(parts).sort(HASH, maintain_order=True)

@@ -143,7 +143,7 @@ class RunPart:
         segments = [self._segment(name) for name in parts]
         rows = sum(segment.rows for segment in segments)
         frames = [frame for _, frame in walk(segments, ranges(rows, 1 << 18))]
-        return build(pl.concat(frames).sort(HASH), self.info.key, BLOCK_ROWS)
+        return build(pl.concat(frames).sort(HASH, maintain_order=True), self.info.key, BLOCK_ROWS)
 
 
 def _progress(path: Path) -> Progress:
