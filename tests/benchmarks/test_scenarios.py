@@ -47,7 +47,9 @@ def test_all_at_a_tiny_scale(rig: Rig, tmp_path: Path) -> None:
 
 def _nothing_left(rig: Rig) -> None:
     assert rig.query("SELECT run FROM metal.runs WHERE ended_at IS NULL") == []
-    schemas = rig.query("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'outbox_%' OR nspname = 'metal_bench'")
+    schemas = rig.query(
+        "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'outbox_') OR nspname = 'metal_bench'"
+    )
     assert schemas == []
     topics = AdminClient(rig.ends.kafka.confluent()).list_topics(timeout=10).topics
     assert not [name for name in topics if name.startswith("bench.live.")]
