@@ -29,6 +29,7 @@ class Change:
     gone: pl.DataFrame  # `_ident` of rows that are no longer
     counts: dict[str, Any]  # differences, to be added to what was counted
     rejected: pl.DataFrame  # rows that a transform could not process
+    fresh: bool = False  # none of these keys was there before, so every row is one more
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def close(
         after = _state(frame if before is None else pl.concat([before, frame]).sort(HASH), plan, seed, generate)
         if before is None:
             gone = pl.DataFrame(schema={IDENT: pl.UInt64})
-            yield Change(after.rows, gone, after.counts, after.rejected)
+            yield Change(after.rows, gone, after.counts, after.rejected, fresh=True)
             continue
         was = _state(before.sort(HASH), plan, seed, generate)
         upserts, gone = differences(was.rows, after.rows, plan.carried)

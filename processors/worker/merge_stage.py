@@ -112,7 +112,7 @@ class MergeStage:
                 for sent in await self._reject(part, table, change.rejected):
                     window.append(sent)
             if payload:
-                await self._send(part, table.name, change.upserts.height + change.gone.height, payload, window)
+                await self._send(part, table.name, change, payload, window)
                 hit("worker.mid_epoch")
 
     def _shaped(self, changes: Iterator[Change], part: RunPart, table: TablePlan) -> Iterator[tuple[Change, bytes]]:
@@ -123,7 +123,7 @@ class MergeStage:
                 if info.plan.relational:
                     payload = related(change.upserts, change.gone, table, info, progress.closes)
                 else:
-                    payload = prepared(change.upserts, change.gone, table.output_plan, info, _first(part))
+                    payload = prepared(change.upserts, change.gone, table.output_plan, info, change.fresh)
             yield change, payload
 
     async def _reject(self, part: RunPart, table: TablePlan, rejected: pl.DataFrame) -> list[Awaitable[Any]]:
@@ -145,8 +145,11 @@ class MergeStage:
             )
         return await send_letters(self._outlet, part.info, table.name, "transform", letters)
 
-    async def _send(self, part: RunPart, table: str, rows: int, payload: bytes, window: deque[Awaitable[Any]]) -> None:
-        extra = {"append": True} if _first(part) else {}
+    async def _send(
+        self, part: RunPart, table: str, change: Change, payload: bytes, window: deque[Awaitable[Any]]
+    ) -> None:
+        rows = change.upserts.height + change.gone.height
+        extra = {"append": True} if change.fresh else {}
         await self._emit(part, "data", table, rows, part.progress.closes, extra, payload, window)
 
     async def _end(self, part: RunPart, epoch: int, window: deque[Awaitable[Any]]) -> None:
@@ -191,11 +194,6 @@ class MergeStage:
         window.append(await self._outlet.send(topic, where, header, payload))
         while len(window) > WINDOW:
             await window.popleft()
-
-
-def _first(part: RunPart) -> bool:
-    """Nothing of this run and partition was emitted in an earlier epoch, and the run reads its sources once."""
-    return part.progress.closes == 0 and part.info.mode == "snapshot"
 
 
 def merge_producers(info: RunInfo, total: int) -> list[str]:
