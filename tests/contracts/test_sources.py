@@ -220,9 +220,8 @@ def test_a_record_with_one_wrong_column_keeps_all_of_them(kind: str, opened: Ope
         chunks = read(opened(3, columns=columns, changes=changes, primary_key=("id",)))
         rejects = pl.concat([chunk.rejects for chunk in chunks])
         assert sum(chunk.frame.height for chunk in chunks) == 0
-        assert [json.loads(record) for record in rejects["_record"]] == [
-            {"id": n, "name": f"n{n}", "at": "2024-01-01T00:00:00+00:00"} for n in range(3)
-        ]
+        kept = [json.loads(record.replace("+00:00", "Z")) for record in rejects["_record"]]
+        assert kept == records(3)
         assert rejects["_raw"].null_count() == 3
         assert rejects["_column"].to_list() == ["name"] * 3
         assert rejects["_pos"].is_sorted()
