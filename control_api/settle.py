@@ -60,7 +60,7 @@ def over_limit(spec: dict[str, Any], rejected: int, read: int) -> str | None:
         return None
     return (
         f"{rejected} of {read} records were rejected; the task halts beyond {limit.count} records "
-        f"and {limit.share:.2%} of what was read. See: metal deadletter list"
+        f"and {limit.share:.2%} of what was read. See: metal deadletter list RUN"
     )
 
 

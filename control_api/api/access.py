@@ -18,7 +18,8 @@ def authenticated(request: Request, authorization: Annotated[str, Header()] = ""
     expected: str = request.app.state.token
     if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected.encode()):
         asked = {"WWW-Authenticate": 'Bearer realm="metal"'}
-        raise HTTPException(401, "a bearer token is needed: see api.token in METAL_HOME", asked)
+        wrong = "the bearer token is wrong" if token else "a bearer token is needed"
+        raise HTTPException(401, f"{wrong}: see api.token in METAL_HOME", asked)
 
 
 def _actor(x_metal_actor: Annotated[str, Header()] = "api") -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import orjson
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _WIDE = 1000
+_TYPED_AGAIN: Final = frozenset({"id", "_id", "run", "task"})  # columns of what commands are given
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -33,32 +35,38 @@ def show(thing: Any) -> None:
     """A table or a line on stdout, for people."""
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # text is shown as it is
     if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDE)  # a file has no edge to wrap at
+        console = Console(highlight=False, markup=False, emoji=False, width=_WIDE)  # a file has no edge to wrap at
     console.print(thing, soft_wrap=isinstance(thing, str))
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """Numbers stand to the right; None is an empty cell. Text is shown as it is, never as markup."""
+def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], grouped: bool = True) -> Table:
+    """Numbers stand to the right, `grouped` by thousands; None is an empty cell. What is typed again is never cut."""
     from rich.table import Table
     from rich.text import Text
 
-    found = [[_cell(value) for value in row] for row in rows]
+    found = [[_cell(value, grouped) for value in row] for row in rows]
     made = Table(box=None, pad_edge=False)
     for at, heading in enumerate(headings):
         numbers = bool(found) and all(isinstance(row[at][0], int | float) for row in found)
-        made.add_column(heading, justify="right" if numbers else "left", overflow="fold")
+        side: Literal["left", "right"] = "right" if numbers else "left"
+        made.add_column(Text(heading), justify=side, overflow="fold", no_wrap=heading in _TYPED_AGAIN)
     for row in found:
         made.add_row(*(Text(text) for _, text in row))
     return made
 
 
-def _cell(value: Any) -> tuple[Any, str]:
+def moment(at: str | None) -> str | None:
+    """A point in time as people read it: to the second."""
+    return at and f"{datetime.fromisoformat(at).astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def _cell(value: Any, grouped: bool) -> tuple[Any, str]:
     if value is None:
         return value, ""
     if isinstance(value, dict | list):
         return None, orjson.dumps(value).decode()
     if isinstance(value, int) and not isinstance(value, bool):
-        return value, f"{value:,}"
+        return value, f"{value:,}" if grouped else str(value)
     return value, str(value)

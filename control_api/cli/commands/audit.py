@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control_api.cli.output import AsJson, answer, note, show, table
+from control_api.cli.output import AsJson, answer, moment, note, show, table
 
 _EVERY = 1.0
 
@@ -95,9 +95,11 @@ def _show(entries: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         answer({"entries": entries})
         return
-    rows = [(one["seq"], one["at"], one["actor"], one["action"], one["subject"], one["detail"]) for one in entries]
+    rows = [
+        (one["seq"], moment(one["at"]), one["actor"], one["action"], one["subject"], one["detail"]) for one in entries
+    ]
     show(table(("entry", "at", "actor", "action", "subject", "detail"), rows))
 
 
 def _line(entry: dict[str, Any]) -> str:
-    return f"{entry['seq']}  {entry['at']}  {entry['actor']}  {entry['action']}  {entry['subject']}"
+    return f"{entry['seq']}  {moment(entry['at'])}  {entry['actor']}  {entry['action']}  {entry['subject']}"

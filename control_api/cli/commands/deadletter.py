@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from control_api.cli.output import AsJson, answer, note, show, table
+from control_api.cli.output import AsJson, answer, moment, note, show, table
 from schemas.errors import InvalidInput, Mistake
 
 RunName = Annotated[str, typer.Argument(metavar="RUN")]
@@ -70,7 +70,12 @@ def show_(
     if as_json:
         answer(found)
     else:
-        show(table(("field", "value"), list(found.items())))
+        record = found.pop("record", {})
+        shown = found | {"position": _where(found), "at": moment(found["at"])}
+        show(table(("letter", ""), list(shown.items())))
+        if reveal:
+            show("")
+            show(table(("column", "value"), list(record.items()), grouped=False))
 
 
 def replay(

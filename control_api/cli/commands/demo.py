@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -48,20 +51,26 @@ def demo(
         note(f"metal: run {found['run']} is {found['state']}: {found['reason'] or 'no reason was given'}")
         raise typer.Exit(1)
     if not as_json:
-        show(_next(found["run"], next(iter(found["tables"])), address))
+        show(_next(found, address))
 
 
-def _next(run: str, table: str, address: str) -> str:
-    home = os.environ["METAL_HOME"]
+def _next(found: dict[str, Any], address: str) -> str:
+    """Lines that can be pasted as they stand."""
+    run, name = found["run"], next(iter(found["tables"]))
+    rejected = sum(counts["rejected"] for counts in found["tables"].values())
+    metal = "metal" if shutil.which("metal") else os.path.relpath(Path(sys.executable).with_name("metal"))
     return "\n".join(
         [
             "",
-            f"Prepared. What to look at next (with METAL_HOME={home}):",
-            f"  metal outbox show {run} --table {table}",
-            f"  metal outbox export {run} --table {table} --format csv",
-            "  metal audit tail",
-            "  metal status",
+            "Prepared. What to look at next:",
+            f"  export METAL_HOME={shlex.quote(os.environ['METAL_HOME'])}",
+            f"  {metal} outbox show {run} --table {name}",
+            f"  {metal} outbox export {run} --table {name} --format csv",
+            *([f"  {metal} deadletter list {run}      what could not be read"] if rejected else []),
+            f"  {metal} task runs",
+            f"  {metal} audit tail",
+            f"  {metal} status",
             f"  {address}/docs",
-            "  metal down --purge      when you have seen enough",
+            f"  {metal} down --purge      when you have seen enough",
         ]
     )

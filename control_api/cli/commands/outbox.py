@@ -70,7 +70,7 @@ def show_(
     if as_json:
         answer({"run": run, "table": name, "records": found} if identity is None else found[0])
     elif found:
-        show(table(tuple(found[0]), [tuple(record.values()) for record in found]))
+        show(table(tuple(found[0]), [tuple(record.values()) for record in found], grouped=False))
 
 
 def export(

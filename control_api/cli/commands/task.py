@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from control_api.cli.output import AsJson, answer, note, show, table
+from control_api.cli.output import AsJson, answer, moment, note, show, table
 
 File = Annotated[Path, typer.Argument(metavar="TASK.yaml")]
 RunName = Annotated[str, typer.Argument(metavar="RUN")]
@@ -45,7 +45,9 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         answer({"tasks": found})
         return
-    rows = [(one["task"], one["version"], one["mode"], _yes(one["released"]), one["created_at"]) for one in found]
+    rows = [
+        (one["task"], one["version"], one["mode"], _yes(one["released"]), moment(one["created_at"])) for one in found
+    ]
     show(table(("task", "version", "mode", "released", "created"), rows))
 
 
@@ -75,7 +77,7 @@ def runs(
     if as_json:
         answer({"runs": found})
         return
-    rows = [(one["run"], one["state"], one["created_at"], one["reason"]) for one in found]
+    rows = [(one["run"], one["state"], moment(one["created_at"]), one["reason"]) for one in found]
     show(table(("run", "state", "started", "reason"), rows))
 
 
