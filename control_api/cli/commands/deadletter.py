@@ -49,10 +49,10 @@ def list_(
         answer({"run": run, "counts": counts, "letters": found})
         return
     rows = [
-        (one["id"], one["table"], one["stage"], one["rule"], one["column"], one["reason"], _where(one), one["state"])
+        (one["id"], one["table"], f"{one['stage']}/{one['rule']}", _why(one), _where(one), one["state"])
         for one in found
     ]
-    show(table(("id", "table", "stage", "rule", "column", "reason", "where", "state"), rows))
+    show(table(("id", "table", "stage/rule", "reason", "where", "state"), rows))
     note(", ".join(f"{n} {name}" for name, n in counts.items()))
 
 
@@ -128,8 +128,15 @@ def _chosen(ids: list[str] | None, all_: bool, of_table: str | None, rule: str |
     return {"letters": ids or None, "all": all_, "table": of_table, "rule": rule}
 
 
+def _why(letter: dict[str, Any]) -> str:
+    return " ".join(filter(None, (letter["column"], letter["reason"])))
+
+
 def _where(letter: dict[str, Any]) -> str:
-    position = letter["position"]
+    """The split without what the source's name says already."""
+    position = dict(letter["position"])
+    place = f"{letter['table']}/{position.get('source')}/"
+    position["split"] = str(position.get("split") or "").removeprefix(place)
     return ":".join(str(position[name]) for name in ("source", "split", "line") if position.get(name) not in (None, ""))
 
 
