@@ -70,6 +70,13 @@ def make_app(kafka: dict[str, Any], folder: Path, session: float, group: str = G
     )
 
 
+async def producer_started(app: WorkerApp) -> None:
+    """Faust hands over the first batches before its producer is up, and names no event to wait for."""
+    producer: Any = app.producer
+    while producer._producer is None and not app.should_stop:  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0.02)
+
+
 class Worker:
     """Wires topics, tables and stages; holds no rule of any of them."""
 
@@ -107,6 +114,7 @@ class Worker:
         )
 
         async def run(stream: Any) -> None:
+            await producer_started(self.app)
             await stage.run(self.app, stream)
 
         run.__name__ = stage.name

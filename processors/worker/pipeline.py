@@ -63,8 +63,10 @@ class Stage:
         self._handle = handle
         self._queues: dict[int, asyncio.Queue[tuple[Any, Any]]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._leaving: Callable[[], bool] = lambda: False
 
     async def run(self, app: Any, stream: Any) -> None:
+        self._leaving = lambda: bool(app.should_stop)
         async for event in ordered(app, stream):
             partition = event.message.partition
             if partition not in self._queues:
@@ -95,6 +97,10 @@ class Stage:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
+            if self._leaving() or self._queues.get(partition) is not queue:
+                # The partition has moved, or this worker goes: nothing was acknowledged, so it is read again.
+                log.info("what was at work is left", stage=self.name, partition=partition, kind=type(error).__name__)
+                return
             end_process(f"the stage {self.name} can't go on with partition {partition}", error)
 
     async def _settle(self, window: deque[tuple[Any, Any, Pending]]) -> None:
