@@ -66,7 +66,7 @@ class Stage:
         self._leaving: Callable[[], bool] = lambda: False
 
     async def run(self, app: Any, stream: Any) -> None:
-        self._leaving = lambda: bool(app.should_stop)
+        self._leaving = lambda: bool(getattr(app, "should_stop", False))
         async for event in ordered(app, stream):
             partition = event.message.partition
             if partition not in self._queues:
