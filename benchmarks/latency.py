@@ -24,6 +24,7 @@ from psycopg import sql
 
 from control_api.token import read_token
 from deploy.stack import Endpoints, endpoints
+from schemas.errors import Retriable
 
 TASK = """
 task: latency
@@ -77,6 +78,11 @@ class Sender:
                 self._producer.poll(0)
         self._producer.poll(0)
 
+    def close(self) -> None:
+        """Everything has arrived at the broker."""
+        if self._producer.flush(30):
+            raise Retriable("the broker did not take every record")
+
 
 class Reader:
     """Which records have come since the last look, and how old they were then."""
@@ -113,6 +119,7 @@ def measure(ends: Endpoints, run: str, topic: str, rate: int, seconds: float, wa
             reader.look()
             looked = time.perf_counter()
         time.sleep(SLICE)
+    sender.close()
     deadline = time.perf_counter() + 60
     while reader.look() < sender.sent and time.perf_counter() < deadline:
         time.sleep(0.05)

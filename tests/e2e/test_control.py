@@ -154,4 +154,5 @@ def test_replay_after_correction_goes_through_every_stage(rig: Rig, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     eventually(lambda: len(rig.rows(run, "poison")) == 2, 30, "the corrected record is prepared")
     report = rig.report(run)["tables"]["poison"]
-    assert (report["read"], report["prepared"], report["rejected"]) == (2, 2, 0), json.dumps(report)
+    assert (report["prepared"], report["rejected"]) == (2, 1), json.dumps(report)  # its first reading stays counted
+    assert report["read"] == 3
