@@ -34,9 +34,11 @@ class Sampler(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while not self._ended.wait(EVERY):
+        while True:
             for pid, service in self._pids().items():
                 self._look(pid, service)
+            if self._ended.wait(EVERY):
+                return
 
     def _look(self, pid: int, service: str) -> None:
         try:

@@ -22,6 +22,18 @@ log = structlog.get_logger()
 Key = tuple[str, int]
 
 
+class FairThread(driver.AIOKafkaConsumerThread):
+    """Polls the partitions in turn; aiokafka empties one before it looks at the next."""
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        records = await super()._fetch_records(consumer, *args, **kwargs)
+        fetched = consumer._fetcher._records
+        for tp in records:
+            if tp in fetched:  # more of it is left: the others come first
+                fetched.move_to_end(tp)
+        return records
+
+
 class StrictConsumer(driver.Consumer):
     """Hands a partition's messages over without a hole, and knows where an agent has to go on."""
 
@@ -31,6 +43,9 @@ class StrictConsumer(driver.Consumer):
         self.due: dict[Key, int | None] = {}  # next offset an agent may process
         self.seeks: defaultdict[TP, int] = defaultdict(int)  # so that a slow hand-over notices that it is stale
         self.holes = 0
+
+    def _new_consumer_thread(self) -> FairThread:
+        return FairThread(self, loop=self.loop, beacon=self.beacon)
 
     def _stage(self, tp: TP) -> bool:
         return not self._is_changelog_tp(tp)
