@@ -90,6 +90,7 @@ def argv(layout: Layout, desired: Desired, name: str, ports: list[int]) -> list[
 
 def environment(root: Path, index: int, ports: list[int]) -> dict[str, str]:
     return {
+        "POLARS_MAX_THREADS": "1",  # stages work on several batches at once, so a thread for each is the quickest
         **os.environ,
         "METAL_HOME": str(root),
         "METAL_INSTANCE": str(index),

@@ -58,7 +58,7 @@ def close(
 
 
 def _before(old: Sequence[Segment], frame: pl.DataFrame) -> pl.DataFrame | None:
-    return lookup(old, wanted([frame]))
+    return lookup(old, wanted([frame])) if old else None
 
 
 def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) -> _State:

@@ -31,6 +31,7 @@ _CODEC = pa.Codec("zstd", compression_level=1)
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
+Block = tuple[pa.RecordBatch, Hashes]
 
 
 def _seal(cipher: AESGCM, payload: bytes | memoryview) -> bytes:
@@ -133,9 +134,9 @@ class Segment:
         sealed = self._read(self._hashes_at + number * self._piece, _sealed_size(self._rows_in(number)))
         return np.frombuffer(_unseal(self._cipher, sealed), dtype=np.uint64)
 
-    def block(self, number: int) -> pl.DataFrame:
-        """The rows of one block."""
-        return _frame(pa.Table.from_batches([self._batch(number)]), self._hashes_of(number))
+    def block(self, number: int) -> Block:
+        """The rows of one block and their hashes."""
+        return self._batch(number), self._hashes_of(number)
 
     def _batch(self, number: int) -> pa.RecordBatch:
         payload = _unseal(self._cipher, self._read(self._offsets[number], self._sizes[number]))
@@ -156,15 +157,14 @@ class Segment:
         """The rows whose hash is wanted, or None where there is none."""
         return lookup([self], wanted)
 
-    def near(self, wanted: Hashes) -> Iterator[tuple[pa.RecordBatch, Hashes]]:
+    def near(self, wanted: Hashes) -> Iterator[Block]:
         """The blocks in which wanted rows stand, whole."""
-        for number in self.blocks_for(wanted):
-            yield self._batch(number), self._hashes_of(number)
+        return map(self.block, self.blocks_for(wanted))
 
     def all(self) -> pl.DataFrame | None:
         if not self.rows:
             return None
-        return pl.concat([self.block(number) for number in range(self.blocks)])
+        return framed([self.block(number) for number in range(self.blocks)])
 
 
 def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
@@ -177,6 +177,11 @@ def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
     # Of a block few rows are wanted, so they are picked before anything becomes a frame.
     table = pa.Table.from_batches([batch for batch, _ in near]).filter(pa.array(present))
     return _frame(table, hashes[present])
+
+
+def framed(blocks: Sequence[Block]) -> pl.DataFrame:
+    """Blocks, or pieces of them, as one frame: making a frame costs more than opening a block."""
+    return _frame(pa.Table.from_batches([rows for rows, _ in blocks]), np.concatenate([one for _, one in blocks]))
 
 
 def _frame(table: pa.Table, hashes: Hashes) -> pl.DataFrame:

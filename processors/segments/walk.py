@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import polars as pl
 
-from processors.segments.format import Segment
+from processors.segments.format import Block, Segment, framed
 from schemas.columns import HASH
 
 SPACE = 2**64
@@ -23,25 +24,25 @@ class Cursor:
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
         self._next = 0
-        self._rest: pl.DataFrame | None = None
+        self._rest: Block | None = None
 
-    def until(self, end: int) -> list[pl.DataFrame]:
+    def until(self, end: int) -> Iterator[Block]:
         """The rows that come next and whose hash is below `end`."""
-        parts: list[pl.DataFrame] = []
         if self._rest is not None:
-            parts.append(self._rest)
-            self._rest = None
-        while self._next < self._segment.blocks and int(self._segment.firsts[self._next]) < end:
-            parts.append(self._segment.block(self._next))
+            rest, self._rest = self._rest, None
+            yield from self._below(rest, end)
+        while self._rest is None and self._next < self._segment.blocks and int(self._segment.firsts[self._next]) < end:
+            block = self._segment.block(self._next)
             self._next += 1
-        if not parts:
-            return parts
-        last = parts[-1]
-        below = int(last.get_column(HASH).search_sorted(end, "left")) if end < SPACE else last.height
-        if below < last.height:
-            self._rest = last.slice(below)
-            parts[-1] = last.head(below)
-        return [part for part in parts if part.height]
+            yield from self._below(block, end)
+
+    def _below(self, block: Block, end: int) -> Iterator[Block]:
+        rows, hashes = block
+        below = int(np.searchsorted(hashes, np.uint64(end))) if end < SPACE else len(hashes)
+        if below < len(hashes):
+            self._rest = rows.slice(below), hashes[below:]
+        if below:
+            yield rows.slice(0, below), hashes[:below]
 
 
 def ranges(rows: int, rows_per_range: int) -> int:
@@ -56,4 +57,4 @@ def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.Data
         end = (number + 1) * SPACE // count
         parts = [part for cursor in cursors for part in cursor.until(end)]
         if parts:
-            yield number, pl.concat(parts).sort(HASH, maintain_order=True)
+            yield number, framed(parts).sort(HASH, maintain_order=True)

@@ -24,7 +24,7 @@ from connectors.sources.formats.lines import line_behind
 from connectors.sources.formats.records import Dialect, Records, scan
 from connectors.sources.formats.rejected import Refusals, Reject
 from connectors.sources.formats.shape import FILE_SHIFT, Shape
-from connectors.sources.formats.texts import TextOptions, read_texts
+from connectors.sources.formats.texts import TextOptions, is_utf8, read_texts
 from connectors.sources.formats.window import Window
 from schemas.errors import InvalidInput, Mistake
 
@@ -176,7 +176,8 @@ class CsvDecoder:
         frame = self._cut(text, layout, kept, refused)
         if refused.rows:
             kept = pl.int_range(height, eager=True).filter(refused.kept(height))
-        typed, refusals = read_texts(frame, {n: self._shape.wanted[n] for n in layout.found}, self._texts)
+        columns = {name: self._shape.wanted[name] for name in layout.found}
+        typed, refusals = read_texts(frame, columns, self._texts, nul=b"\0" in text)
         missing = [self._shape.empty(frame.height, n) for n in self._shape.wanted if n not in layout.found]
         lines = records.line.gather(kept) + line
         finished = self._shape.finish(typed.with_columns(missing), lines, lines + (rank << FILE_SHIFT), refusals)
@@ -199,13 +200,10 @@ class CsvDecoder:
         if limit < len(data):
             too_long = (records.ends - records.starts > limit).arg_true()
             refused.add(None, f"the record is longer than {limit} bytes", too_long)
-        if not data.isascii():
-            try:
-                data[: records.size].decode()
-            except UnicodeDecodeError:
-                spans = zip(records.starts, records.ends, strict=True)
-                bad = [row for row, (start, end) in enumerate(spans) if not _is_utf8(data[start:end])]
-                refused.add(None, "the record is not valid UTF-8", pl.Series(bad, dtype=pl.Int64))
+        if not is_utf8(data[: records.size]):
+            spans = zip(records.starts, records.ends, strict=True)
+            bad = [row for row, (start, end) in enumerate(spans) if not is_utf8(data[start:end])]
+            refused.add(None, "the record is not valid UTF-8", pl.Series(bad, dtype=pl.Int64))
         return refused
 
     def _cut(self, text: bytes, layout: Layout, kept: pl.Series, refused: Refusals) -> pl.DataFrame:
@@ -243,14 +241,6 @@ class CsvDecoder:
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table of named columns is a frame
         return frame.rename(names)
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _wrong(label: str, line: int, wrong: str, right: str) -> InvalidInput:

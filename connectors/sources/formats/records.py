@@ -68,11 +68,17 @@ def _bytes(data: bytes) -> pl.Series:
 def _line_ends(data: bytes, final: bool) -> pl.Series:
     """Offsets of the last byte of every line end: LF, or a CR that no LF follows."""
     series = _bytes(data)
-    if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
-        return (series == LF).arg_true().cast(pl.Int64)
+    feeds = (series == LF).arg_true().cast(pl.Int64)
+    if b"\r" not in data or _pairs(series, feeds) == (series == CR).sum():
+        return feeds
     # A CR that ends the block may be half a line end: it counts once it is known that nothing follows.
     following = series.shift(-1, fill_value=0 if final else LF)
     return ((series == LF) | ((series == CR) & (following != LF))).arg_true().cast(pl.Int64)
+
+
+def _pairs(series: pl.Series, feeds: pl.Series) -> int:
+    """How many line feeds follow a CR."""
+    return int((series.gather((feeds - 1).filter(feeds > 0)) == CR).sum())
 
 
 def _scan_quoted(data: bytes, dialect: Dialect, final: bool, limit: int) -> Records | None:

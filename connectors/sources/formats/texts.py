@@ -7,6 +7,7 @@ text of nothing but blanks is null there.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation, localcontext
@@ -14,6 +15,7 @@ from typing import Final
 
 import orjson
 import polars as pl
+import pyarrow as pa
 
 from connectors.sources.formats.rejected import Refusals
 from connectors.sources.formats.times import read_date, read_timestamp
@@ -28,8 +30,24 @@ class TextOptions:
     timestamp_formats: tuple[str, ...] = ()
 
 
-def read_texts(frame: pl.DataFrame, columns: dict[str, Column], options: TextOptions) -> tuple[pl.DataFrame, Refusals]:
-    """The frame's columns of text as the declared types, and the rows that do not spell such a value."""
+def is_utf8(data: bytes) -> bool:
+    """Checks a whole block at the speed of memory, which bytes.decode is far from."""
+    around = pa.py_buffer(struct.pack("<qq", 0, len(data)))
+    whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, around, pa.py_buffer(data)])
+    try:
+        pl.Series(whole).cast(pl.String)
+    except pl.exceptions.ComputeError:
+        return False
+    return True
+
+
+def read_texts(
+    frame: pl.DataFrame, columns: dict[str, Column], options: TextOptions, nul: bool = True
+) -> tuple[pl.DataFrame, Refusals]:
+    """The frame's columns of text as the declared types, and the rows that do not spell such a value.
+
+    `nul`: whether there may be a NUL character at all.
+    """
     refusals = Refusals()
     typed = []
     for name, column in columns.items():
@@ -39,7 +57,7 @@ def read_texts(frame: pl.DataFrame, columns: dict[str, Column], options: TextOpt
         if values.null_count() != texts.null_count():
             bad = values.is_null() & texts.is_not_null() & ~_blank(texts)
             refusals.add(name, reason, bad.arg_true())
-        if column.type == "string":
+        if nul and column.type == "string":
             refusals.add(name, "has a NUL character, which a string cannot hold", with_nul(texts))
     return pl.DataFrame(typed), refusals
 
