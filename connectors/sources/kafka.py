@@ -121,7 +121,11 @@ class Topic:
                 return
             offset = batch.next_offset
             ended = batch.ended if end is None else batch.ended or offset >= end
+            if end is not None and ended:  # what it has fetched ahead is not asked for again
+                self._partitions.pop(number).close()
             yield self._chunk(batch, ended)
+            if end is not None and ended:
+                return
 
     def _chunk(self, batch: Batch, ended: bool) -> Chunk:
         if not batch.values:
@@ -154,8 +158,9 @@ def settings(config: KafkaConfig, context: Context) -> dict[str, Any]:
         "enable.partition.eof": True,
         "auto.offset.reset": "error",
         "fetch.wait.max.ms": 50,
-        "queued.min.messages": 1_000_000,  # so that the bytes below are the bound
-        "queued.max.messages.kbytes": 64 << 10,
+        # A waiting message costs some 400 bytes beside its own, so of small ones their number is the bound.
+        "queued.min.messages": 100_000,
+        "queued.max.messages.kbytes": 32 << 10,
         "fetch.queue.backoff.ms": 5,
         "log_level": 2,  # what fails is raised; nothing else belongs on stderr
         "fetch.message.max.bytes": 8 << 20,

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from deploy import stack
+from deploy.stack.ports import LOOPBACK
 from tests.faults.rig import Rig, eventually
 
 pytestmark = pytest.mark.stack
@@ -108,11 +111,23 @@ def _tables(rig: Rig) -> Iterator[tuple[str, bytes]]:
             yield name, found["row"].encode()
 
 
-def _found(rig: Rig, planted: list[bytes]) -> list[str]:
+def _pages(rig: Rig, run: str) -> Iterator[tuple[str, bytes]]:
+    """What the services tell of themselves, and the API of a run."""
+    for service, instances in stack.status(rig.home).services.items():
+        for one in instances:
+            if service in ("api", "connect", "worker", "review"):
+                answer = httpx.get(f"http://{LOOPBACK}:{one['port']}/metrics")
+                assert "metal_" in answer.text, service
+                yield f"{service}/metrics", answer.content
+    for path in (f"/runs/{run}", f"/runs/{run}/deadletters", "/audit"):
+        yield path, json.dumps(rig.call("GET", path)).encode()
+
+
+def _found(rig: Rig, run: str, planted: list[bytes]) -> list[str]:
     """Where planted values stand: the texts by the prefix that they share, and some of the numbers."""
     numbers = [value for value in planted if not value.startswith(b"PLANTED-")]
     found = []
-    for scan in (_topics(rig), _files(rig.home), _tables(rig)):
+    for scan in (_topics(rig), _files(rig.home), _tables(rig), _pages(rig, run)):
         for place, content in scan:
             if b"PLANTED-" in content or any(number in content for number in numbers[:6]):
                 found.append(place)
@@ -134,7 +149,7 @@ def test_planted_values_are_nowhere(rig: Rig, tmp_path: Path, bad: int) -> None:
     assert not rig.query("SELECT 1 FROM metal.run_keys WHERE run = %s", run)
     with psycopg.connect(rig.ends.postgres.url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
-    assert _found(rig, planted) == []
+    assert _found(rig, run, planted) == []
 
 
 def test_the_scan_finds_what_is_there(rig: Rig, tmp_path: Path) -> None:
@@ -145,7 +160,7 @@ def test_the_scan_finds_what_is_there(rig: Rig, tmp_path: Path) -> None:
     path.write_text(head.replace("task: planted", "task: open"))
     run = rig.start(path)
     rig.wait(run)
-    found = _found(rig, planted)
+    found = _found(rig, run, planted)
     assert any(place.startswith("metal.outbox/") for place in found)
     assert any(place.startswith('"outbox_open') for place in found)
     assert any(place.startswith("postgres/") for place in found)

@@ -24,13 +24,14 @@ FAILPOINTS = [
 
 @pytest.mark.parametrize(("service", "failpoint"), FAILPOINTS)
 def test_a_snapshot_whose_process_dies_there(
-    rig: Rig, large: People, tmp_path: Path, service: str, failpoint: str
+    rig: Rig, small: People, tmp_path: Path, service: str, failpoint: str, fault_rounds: int
 ) -> None:
-    with doomed(rig, service, failpoint, tmp_path) as process:
-        run = rig.start(large.task(failpoint.replace(".", "_"), partitions=3))
-        dies(process)
-    rig.wait(run)
-    rig.check(run, large.oracle)
+    for n in range(fault_rounds):
+        with doomed(rig, service, failpoint, tmp_path) as process:
+            run = rig.start(small.task(f"{failpoint.replace('.', '_')}_{n}", partitions=(3, 1, 8)[n % 3]))
+            dies(process)
+        rig.wait(run)
+        rig.check(run, small.oracle)
 
 
 @pytest.mark.parametrize(("service", "failpoint"), FAILPOINTS)
