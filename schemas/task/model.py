@@ -70,15 +70,28 @@ class PrimaryKey(Strict):
 class Delete(Strict):
     """Records whose `column` holds one of the given texts tell a deletion."""
 
-    column: Name
-    equals: list[str] | str
+    column: Name = Field(
+        description="The column that tells. One that the table does not declare is read for this alone; a declared "
+        "one is of type string, int64, bool or date."
+    )
+    equals: list[str] | str = Field(description="The text, or one of several, that tells a deletion.")
 
 
 class Changes(Strict):
-    """The source tells changes, not just records: the last one of a key in that source counts."""
+    """The source tells changes, not just records: the last one of a key in that source counts.
 
-    order_by: Name | None = None  # a column that orders changes of one key; else the position in the source
-    delete: Delete | None = None  # which records tell a deletion
+    Without `order_by` the last one is the one that stands last in the source. A topic keeps that order within a
+    partition only, so key its messages by the record's primary key: then all changes of a record are in one partition.
+    """
+
+    order_by: Name | None = Field(
+        default=None,
+        description="The column that orders the changes of one key, else their position in the source: in a topic the "
+        "offset, which orders within a partition only, so key the messages by the record's primary key. A column that "
+        "the table does not declare is read as int64, for the order alone; a declared one is of type int64, timestamp "
+        "or date.",
+    )
+    delete: Delete | None = Field(default=None, description="Which records tell a deletion.")
 
 
 class Source(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from schemas.task.changes import check_changes, told_columns
 from schemas.task.components import Components
 from schemas.task.form import meant, validated, validated_options
 from schemas.task.model import Prefer, Source, Step, Table, Task
@@ -103,11 +104,9 @@ def _twice(names: list[str], place: Place) -> Iterator[Finding]:
 def _source(table: Table, source: Source, place: Place, task: Task, components: Components) -> Iterator[Finding]:
     yield from _component(source.connector, source.options, components.sources, place, "connector")
     yield from _connection(source, place, task, components)
-    yield from _unknown(source.rename.values(), table.columns, (*place, "rename"), "column")
+    yield from _unknown(source.rename.values(), [*table.columns, *told_columns(source)], (*place, "rename"), "column")
     yield from _twice(list(source.rename.values()), (*place, "rename"))
-    if source.changes and table.primary_key is None:
-        right = "give the table a primary_key"
-        yield Finding((*place, "changes"), "changes of a table without a primary key", right)
+    yield from check_changes(table, source, (*place, "changes"))
 
 
 def _connection(source: Source, place: Place, task: Task, components: Components) -> Iterator[Finding]:

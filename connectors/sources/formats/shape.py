@@ -14,9 +14,9 @@ from connectors.sources.contract import Chunk, Context, Position, frame_schema
 from connectors.sources.formats.rejected import Refusals, Reject, frame_of
 from schemas.columns import LINE, OP, POSITION, polars_type
 from schemas.errors import InvalidInput, Mistake
+from schemas.task.changes import ORDERED_BY
 from schemas.task.model import Column
 
-ORDERED_BY: Final = ("int64", "timestamp", "date")
 FILE_SHIFT: Final = 40  # a source's files follow one another: the file's rank stands above the record's place
 
 

@@ -142,6 +142,16 @@ CASES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     ("    primary_key: {column: id, conflicts: keep_all}\n    sources:\n      shop: {",
      "    sources:\n      shop: {changes: true, ", "changes", "tables.order.sources.shop.changes",
      ("without a primary key",)),
+    ("table: orders}", "table: orders, changes: {order_by: amount}}", "shop: {c",
+     "tables.order.sources.shop.changes.order_by", ("amount is a decimal", "int64, timestamp or date")),
+    ("table: orders}", "table: orders, changes: {order_by: AT}}", "shop: {c",
+     "tables.order.sources.shop.changes.order_by", ("no column AT", "did you mean at?")),
+    ("table: orders}", "table: orders, changes: {delete: {column: amount, equals: x}}}", "shop: {c",
+     "tables.order.sources.shop.changes.delete.column", ("amount is a decimal", "string, int64, bool or date")),
+    ("table: orders}", "table: orders, changes: {delete: {column: custommer, equals: x}}}", "shop: {c",
+     "tables.order.sources.shop.changes.delete.column", ("no column custommer", "did you mean customer?")),
+    ("table: orders}", "table: orders, rename: {__op: opp}, changes: {delete: {column: op, equals: d}}}", "shop: {c",
+     "tables.order.sources.shop.rename", ("no column opp", "op?")),
     ("base: {connector: csv, path", "base: {connector: csv, connection: db, path", "base:",
      "tables.customer.sources.base.connection", ("uses no connection", "remove it")),
     ("url: {env: DB_URL}}\n", "url: {env: DB_URL}}\n  x: {type: other, url: {file: u}}\n", "x: {", "connections.x",
@@ -225,6 +235,19 @@ def test_each_mistake(old: str, new: str, at: str, path: str, parts: tuple[str, 
     assert found[0].file == "t.yaml"
     assert at in lines[found[0].line - 1]
     assert "hunter2" not in "".join(map(str, mistakes(text, known)))
+
+
+def test_what_is_read_for_its_meaning_alone_need_not_be_declared(known: Components) -> None:
+    changes = "rename: {__op: op}, changes: {order_by: seq, delete: {column: op, equals: [d, t]}}"
+    assert mistakes(TASK.replace("table: orders}", f"table: orders, {changes}}}"), known) == []
+    declared = "changes: {order_by: at, delete: {column: id, equals: '0'}}"
+    assert mistakes(TASK.replace("table: orders}", f"table: orders, {declared}}}"), known) == []
+
+
+def test_a_name_close_to_a_declared_one_is_a_warning(known: Components) -> None:
+    text = TASK.replace("table: orders}", "table: orders, changes: {order_by: amounts}}")
+    (found,) = mistakes(text, known)
+    assert (found.severity, found.path) == ("warning", "tables.order.sources.shop.changes.order_by")
 
 
 def test_every_mistake_is_told_at_once_and_in_order(known: Components) -> None:
