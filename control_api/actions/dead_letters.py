@@ -181,12 +181,13 @@ def _chosen(conn: Connection, run: str, letters: Sequence[str] | None, which: Fi
 
 
 def _check_source(chosen: Sequence[Letter]) -> None:
-    """A record goes in again where it came from; what the review store refused has no such place."""
+    """A record goes in again where it came from; what was computed, or the review store refused, has no such place."""
     for letter in chosen:
         if letter.stage == REVIEW or not letter.position.get("source"):
             raise Conflict(
-                f"dead letter {letter.id} holds a row as it was to be stored, not a record of a source; it cannot be "
-                "sent through the stages again. Discard it, or correct its source and start a new run"
+                f"dead letter {letter.id} holds a row as it was computed or as it was to be stored, not a record of a "
+                "source; it cannot be sent through the stages again. Discard it, or correct its source and start a new "
+                "run"
             )
 
 

@@ -1,17 +1,20 @@
 """A derived table: the surviving rows of one table, joined with those they refer to, transformed and aggregated.
 
-A function of the surviving rows, whatever their order. A joined frame names its columns `table.column`.
+A function of the surviving rows, whatever their order. A joined frame names its columns `table.column`. Every row of
+the base is counted once: it is among what comes out, merged into a group, dropped by a join or a filter, or rejected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
-from processors.aggregate.group import aggregate
+from processors.aggregate.group import aggregate, computable
 from processors.merge.resolve import IDENT
+from processors.outcome import Outcome
 from processors.transform.aggregates import AggregatePlan
 from processors.transform.outputs import output_columns, projection, table_plan
 from processors.transform.steps import RecordTransform
@@ -37,16 +40,42 @@ class DerivedTable:
         return tuple(self.kinds)
 
 
+@dataclass(frozen=True)
+class Derived:
+    """What became of the rows that came into the table."""
+
+    rows: pl.DataFrame  # `_ident` and the columns of the table
+    counts: dict[str, Any]
+    rejected: pl.DataFrame  # `_ident`, what was looked at of the joined rows, and why
+
+
 def derive_table(
     table: DerivedTable, rows: Mapping[str, pl.DataFrame], derived: Mapping[str, pl.DataFrame], key: bytes
-) -> pl.DataFrame:
-    """`_ident` and the columns of the derived table."""
-    frame = _joined(table, {**rows, **derived})
-    if frame is None:
-        schema = {source: kind.polars for source, kind in table.transform.columns.items()}
-        frame = pl.DataFrame(schema={IDENT: pl.UInt64, **schema})
-    else:
-        frame = table.transform.apply(frame).kept
+) -> Derived:
+    """`rows` and `derived`: the tables that there are by now, collected and derived, with their identities."""
+    read, joined, unmet = _joined(table, {**rows, **derived})
+    outcome = _transformed(table, joined)
+    out = _shaped(table, outcome.kept, key)
+    counts = {
+        "read": read,
+        "prepared": out.height,
+        "merged": max(0, outcome.kept.height - out.height),  # an aggregate of no rows is one row, if it has no groups
+        "rejected": outcome.rejected.height,
+        "dropped": unmet | outcome.dropped,
+    }
+    return Derived(out, counts, outcome.rejected)
+
+
+def _transformed(table: DerivedTable, joined: pl.DataFrame) -> Outcome:
+    outcome = table.transform.apply(joined)
+    if table.grouped is None:
+        return outcome
+    kept, failed = computable(outcome.kept, table.grouped)
+    failed = failed.select(outcome.rejected.columns)  # as it came: without what was derived
+    return Outcome(kept, outcome.dropped, pl.concat([outcome.rejected, failed]))
+
+
+def _shaped(table: DerivedTable, frame: pl.DataFrame, key: bytes) -> pl.DataFrame:
     if table.grouped is not None:
         result = aggregate(frame, table.grouped)
         names = [group.name for group in table.grouped.by]
@@ -57,20 +86,32 @@ def derive_table(
     return result.select(identity.alias(IDENT), *table.columns)
 
 
-def _joined(table: DerivedTable, there: Mapping[str, pl.DataFrame]) -> pl.DataFrame | None:
-    base = there.get(table.base)
-    if base is None:
-        return None
-    frame = _qualified(base, table.base, table.needed[table.base], keep_identity=True)
+def _joined(table: DerivedTable, there: Mapping[str, pl.DataFrame]) -> tuple[int, pl.DataFrame, dict[str, int]]:
+    """(rows of the base, those that met a row of every joined table, how many met none by join)."""
+    frame = _side(table, table.base, there, keep_identity=True)
+    read = frame.height
+    unmet: dict[str, int] = {}
     for other, column, other_key in table.joins:
-        right = there.get(other)
-        if right is None:
-            return None
-        matched = _qualified(right, other, table.needed[other], keep_identity=False)
+        right = _side(table, other, there, keep_identity=False)
+        before = frame.height
         frame = frame.join(
-            matched, left_on=f"{table.base}.{column}", right_on=f"{other}.{other_key}", how="inner", coalesce=False
+            right, left_on=f"{table.base}.{column}", right_on=f"{other}.{other_key}", how="inner", coalesce=False
         )
-    return frame
+        if frame.height < before:
+            rule = f"{column}.join"
+            unmet[rule] = unmet.get(rule, 0) + before - frame.height
+    return read, frame, unmet
+
+
+def _side(table: DerivedTable, name: str, there: Mapping[str, pl.DataFrame], keep_identity: bool) -> pl.DataFrame:
+    """What is needed of one table; nothing has come of it yet when it is not there."""
+    columns = table.needed[name]
+    if name in there:
+        return _qualified(there[name], name, columns, keep_identity)
+    schema: dict[str, pl.DataType] = {IDENT: pl.UInt64()} if keep_identity else {}
+    return pl.DataFrame(
+        schema=schema | {f"{name}.{column}": table.transform.columns[f"{name}.{column}"].polars for column in columns}
+    )
 
 
 def _qualified(frame: pl.DataFrame, name: str, columns: tuple[str, ...], keep_identity: bool) -> pl.DataFrame:

@@ -1,22 +1,44 @@
 """Aggregates of groups, the same whatever the order of rows: decimals and integers exactly, floats in sorted order.
 
-A total that its type can't hold is refused, never wrapped around and never turned into null.
+A total that its type can't hold is refused, never wrapped around and never turned into null. Rows whose argument can't
+be computed are rejects, which `computable` sets apart.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
+from processors.outcome import mark_rejected, rejected_none
 from processors.transform.aggregates import AggregateColumn, AggregatePlan
 from schemas.columns import DECIMAL_PRECISION
 from schemas.errors import Fatal
 from schemas.task.model import Kind
 
+RULE: Final = "transform.aggregate"
+
 _ARGUMENT = "~argument"
 _FITS = "~fits"
 _ROW = "~row"
+_WHY = "~why"
 _WHOLE = 2**63
 _DIGITS = 9e37  # what 38 digits hold, with room for the inexactness of floats
+
+
+def computable(frame: pl.DataFrame, plan: AggregatePlan) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(rows of which every argument can be computed, the others marked as rejects)."""
+    rejects = [rejected_none(frame)]
+    for column in plan.columns:
+        if column.argument is None or column.argument.failure is None:
+            continue
+        why = frame.with_columns(column.argument.failure.alias(_WHY)).get_column(_WHY)
+        failed = why.is_not_null()
+        if failed.any():
+            reasons = pl.lit(why.filter(failed))
+            rejects.append(mark_rejected(frame.filter(failed), pl.lit(column.name), pl.lit(RULE), reasons))
+            frame = frame.filter(~failed)
+    return frame, pl.concat(rejects)
 
 
 def aggregate(frame: pl.DataFrame, plan: AggregatePlan) -> pl.DataFrame:

@@ -16,16 +16,18 @@ from typing import Any
 import polars as pl
 
 from connectors.failpoints import hit
-from processors.aggregate.derive import derive_table
+from processors.aggregate.derive import Derived, derive_table
 from processors.merge.resolve import IDENT
 from processors.references.related import Difference, Survivors, difference, rows_of, survive
 from processors.worker import metrics
+from processors.worker.computed import letters_of
 from processors.worker.directory import Directory
 from processors.worker.intake import add_counts, closing, take
 from processors.worker.merge_stage import WINDOW, merge_producers
 from processors.worker.outlet import Outlet
 from processors.worker.parts import Parts
 from processors.worker.pipeline import in_pool
+from processors.worker.rules_stage import send_letters
 from processors.worker.run_part import RunPart
 from processors.worker.shape import DERIVED, prepared
 from schemas import topics
@@ -40,7 +42,7 @@ class State:
     """What stands prepared after an epoch: a function of the segments up to an offset."""
 
     survivors: Survivors
-    derived: dict[str, pl.DataFrame] = field(default_factory=dict)
+    derived: dict[str, Derived] = field(default_factory=dict)
 
 
 class RelateStage:
@@ -76,6 +78,7 @@ class RelateStage:
         await part.compact()  # what an earlier owner may have left undone
         before, after = await in_pool(self._pool, self._states, part)
         window: deque[Awaitable[Any]] = deque()
+        await self._reject(part, before, after, window)
         pieces = self._pieces(part, before, after)
         while (piece := await in_pool(self._pool, next, pieces, None)) is not None:
             table, rows, payload = piece
@@ -113,9 +116,10 @@ class RelateStage:
         plan = part.info.plan
         tables = {name: part.segments(name, upto=upto) for name in plan.tables}
         survivors = survive(tables, plan.references, plan.needed)
-        derived: dict[str, pl.DataFrame] = {}
+        derived: dict[str, Derived] = {}
         for name, table in plan.derived.items():
-            derived[name] = derive_table(table.table, survivors.rows, derived, part.info.key)
+            below = {other: one.rows for other, one in derived.items()}
+            derived[name] = derive_table(table.table, survivors.rows, below, part.info.key)
         return State(survivors, derived)
 
     def _pieces(self, part: RunPart, before: State | None, after: State) -> Iterator[Piece]:
@@ -124,10 +128,10 @@ class RelateStage:
             change = difference(was, after.survivors.rows.get(name))
             yield from self._collected(part, name, change, _first(part))
         for name, derived in part.info.plan.derived.items():
-            rows = after.derived[name]
+            rows = after.derived[name].rows
             gone = rows.select(IDENT).clear()
             if before is not None:
-                rows, gone = _changed(before.derived[name], rows)
+                rows, gone = _changed(before.derived[name].rows, rows)
             marked = rows.with_columns(
                 pl.lit(DERIVED, dtype=pl.UInt16).alias(SOURCE), pl.lit(0, dtype=pl.UInt64).alias(CHANGED)
             )
@@ -155,9 +159,18 @@ class RelateStage:
                 add_counts(counts.setdefault(table, {}), {"dropped": dropped})
         for table, rows in after.survivors.rows.items():
             counts[table]["prepared"] = rows.height
-        for table, rows in after.derived.items():
-            counts[table] = {"read": rows.height, "prepared": rows.height}
-        return counts
+        return counts | {table: derived.counts for table, derived in after.derived.items()}
+
+    async def _reject(self, part: RunPart, before: State | None, after: State, window: deque[Awaitable[Any]]) -> None:
+        """Of rows that a derived table rejects a dead letter each, once."""
+        for name, derived in after.derived.items():
+            rejected = derived.rejected
+            if before is not None:
+                rejected = rejected.join(before.derived[name].rejected, on=IDENT, how="anti")
+            if rejected.height:
+                metrics.REJECTED.labels("relate").inc(rejected.height)
+                letters = await in_pool(self._pool, letters_of, rejected, name, part)
+                window.extend(await send_letters(self._outlet, part.info, name, "transform", letters))
 
     async def _emit(
         self,
