@@ -26,7 +26,7 @@ test: install
 	$(BIN)/python -m pytest -q
 
 faults: install
-	$(BIN)/python -m pytest -q tests/faults --fault-rounds=100 --timeout=7200
+	$(BIN)/python -m pytest -q tests/faults tests/integration/test_delivery.py --fault-rounds=100 --timeout=7200
 
 demo: install
 	$(BIN)/metal demo

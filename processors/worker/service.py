@@ -109,7 +109,8 @@ def main() -> int:
     service = Service()
     serve(int(os.environ.get("METAL_PORT", "0")), service.watch.ready, metrics.REGISTRY)
     service.app.task(service.on_started)
-    worker = faust.Worker(service.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False)
+    worker = faust.Worker(service.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None  # it writes escape sequences between the lines of the log
     # Faust waits without bound for what never comes; acknowledgement follows durability, so leaving late is no gain.
     service.app.task(_deadline_on_stop(service))
     worker.execute_from_commandline()
