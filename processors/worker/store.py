@@ -1,14 +1,17 @@
 """Local files of a segment table: one file an entry, one folder a partition, the changelog's offset beside them.
 
 The log is the truth; these files only spare reading it again. A file is written beside and renamed, so it is whole or
-not there. Entries are bytes that are sealed already. What is not understood is thrown away and read from the log again.
+not there. Entries are bytes that are sealed already. What is not understood is thrown away and read from the log again,
+and so is what a crash of the machine has left: nothing here waits for the disk (see boot.py).
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import structlog
 from faust.stores.base import Store
 from faust.types import TP
 
+from processors.worker import boot
 from processors.worker.ledger import Name
 from processors.worker.pipeline import end_process
 
@@ -49,7 +53,36 @@ class SegmentStore(Store[bytes, bytes]):
         self._known: dict[int, dict[bytes, int]] = {}  # partition -> key -> size
         self._offsets: dict[int, int] = {}  # partition -> the changelog's offset that stands here
         self.on_change: Callable[[set[int]], None] = lambda _: None
+        self._left = False  # the folder is synced: what comes late stands in the log alone
+        self._putting = threading.Lock()  # everything but `put` is called on the loop
         super().__init__(*args, **kwargs)
+        self._enter()
+
+    def _enter(self) -> None:
+        """Enforces: no offset of before a crash of the machine stands beside files that the crash has taken."""
+        if boot.believed(self.folder):
+            boot.note(self.folder)
+        else:
+            if self.folder.exists():
+                log.info("local state of another boot is thrown away and read again", state=self.folder.name)
+            self.reset_state()
+        self._left = False
+
+    async def on_start(self) -> None:
+        if self._left:
+            self._enter()
+
+    async def on_stop(self) -> None:
+        """Syncs what stands here, so that it can be gone on with after the machine's next boot."""
+        self._left = True
+        try:
+            await asyncio.to_thread(self._sync)
+        except OSError as error:
+            log.warning("the local state is not synced: the next boot reads it again", error=str(error))
+
+    def _sync(self) -> None:
+        with self._putting:
+            boot.sync(self.folder)
 
     def partition_folder(self, partition: int) -> Path:
         return self.folder / str(partition)
@@ -71,14 +104,19 @@ class SegmentStore(Store[bytes, bytes]):
 
     def put(self, partition: int, key: bytes, value: bytes) -> None:
         target = self.path(partition, key)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = target.with_suffix(".part")
-        with open(partial, "wb") as file:
-            file.write(value)
-        os.replace(partial, target)
-        self.entries(partition)[key] = len(value)
+        with self._putting:
+            if self._left:
+                return
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial = target.with_suffix(".part")
+            with open(partial, "wb") as file:
+                file.write(value)
+            os.replace(partial, target)
+            self.entries(partition)[key] = len(value)
 
     def remove(self, partition: int, key: bytes) -> None:
+        if self._left:
+            return
         self.path(partition, key).unlink(missing_ok=True)
         self.entries(partition).pop(key, None)
 
@@ -100,6 +138,8 @@ class SegmentStore(Store[bytes, bytes]):
         return None
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        if self._left:
+            return
         folder = self.partition_folder(tp.partition)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # In place and at a fixed width: replacing a file makes a file system flush, hundreds of times a second.
@@ -120,6 +160,7 @@ class SegmentStore(Store[bytes, bytes]):
             self.set_persisted_offset(tp, offset)
 
     def wipe(self, partition: int) -> None:
+        (self.partition_folder(partition) / _OFFSET).unlink(missing_ok=True)  # first: we may die between any two
         shutil.rmtree(self.partition_folder(partition), ignore_errors=True)
         self._known.pop(partition, None)
         self._offsets.pop(partition, None)
@@ -157,9 +198,13 @@ class SegmentStore(Store[bytes, bytes]):
         self.on_change({tp.partition for tp in active_tps})
 
     def reset_state(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for offset in self.folder.glob(f"*/{_OFFSET}"):
+            offset.unlink()  # first: we may die between any two
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
         self._known.clear()
         self._offsets.clear()
+        boot.note(self.folder)
 
     async def backup_partition(self, tp: TP | int, flush: bool = True, purge: bool = False, keep: int = 1) -> None:
         """The changelog is the copy of what stands here; there is no other."""
