@@ -42,6 +42,7 @@ class TablePlan:
     text_columns: tuple[str, ...]
     sources: tuple[str, ...]
     change_columns: tuple[str, ...]  # `_pos` and `_op` where a source tells changes
+    declared: dict[str, Column]
     rules: CompiledRules
     merge: MergePlan
     transform: RecordTransform | None
@@ -132,6 +133,7 @@ def _collected(
         text_columns=tuple(c for c, column in table.columns.items() if column.type in ("string", "json")),
         sources=tuple(table.sources),
         change_columns=(POSITION, OP) if tells else (),
+        declared=table.columns,
         rules=compile_rules(table.columns, rules),
         merge=_merge(name, table),
         transform=transform if transform.operations else None,

@@ -12,8 +12,9 @@ from psycopg.rows import tuple_row
 
 from connectors.connect.lane import LaneReader
 from connectors.sources.contract import REJECTS
+from connectors.sources.formats.again import read_again
 from connectors.sources.formats.rejected import Reject, frame_of
-from connectors.sources.formats.texts import TextOptions, read_texts
+from connectors.sources.formats.texts import TextOptions
 from control_api.store.db import Connections
 from schemas import extracted, sealing
 from schemas.columns import LINE, OP, POSITION
@@ -87,22 +88,13 @@ def _typed(
     record: dict[str, Any], columns: dict[str, Column], seq: int, change: int, options: TextOptions
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(the record as declared, or the reason why not): values may be JSON's or the text that a file would have."""
-    texts = pl.DataFrame(
-        {name: [_text(record.get(name))] for name in columns}, schema=dict.fromkeys(columns, pl.String)
-    )
-    frame, refusals = read_texts(texts, columns, options)
+    frame, refusals = read_again([record], columns, options)
     frame = frame.with_columns(pl.lit(seq, dtype=pl.Int64).alias(LINE))
     if not refusals.rows:
         return frame, pl.DataFrame(schema=REJECTS)
     column, reason = refusals.rows[0]
     still = {name: record.get(name) for name in columns}
     return frame.clear(), frame_of([Reject(seq, column, reason, orjson.dumps(record), still, change)])
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return orjson.dumps(value).decode()
 
 
 def _end(reader: LaneReader) -> None:

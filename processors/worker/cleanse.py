@@ -6,22 +6,21 @@ batch caused changes nothing behind it.
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import polars as pl
 
 from processors.plan import TablePlan
 from processors.segments.format import build
 from processors.worker.directory import RunInfo
-from schemas import extracted, sealing
-from schemas.columns import HASH, LINE, OP, POSITION, SOURCE, WEIGHT
+from processors.worker.letters import ROW, fallen, unreadable
+from processors.worker.withdrawn import withdrawn_by_rule, withdrawn_unread
+from schemas import extracted
+from schemas.columns import CHANGED, HASH, OP, POSITION, SOURCE, WEIGHT
 from schemas.headers import Header
 from schemas.placement import boundaries, hash_of, seed
 
-ROW = "_row"
 BLOCK_ROWS = 2048  # of a segment that is read once, from its beginning to its end
 POINT_BLOCK_ROWS = 256  # of one that later epochs read single rows of
 CHANGE_TYPES = {POSITION: pl.Int64(), OP: pl.Int8()}
@@ -38,25 +37,28 @@ class Cleansed:
 def cleanse(payload: bytes, header: Header, info: RunInfo) -> Cleansed:
     table = info.plan.tables[header.table]
     rows, bad = extracted.unseal(payload, info.key)
-    letters = _unreadable(bad, header, info)
-    dropped: dict[str, int] = {}
-    rejected = len(letters)
-    read = rejected
-    parts: dict[int, tuple[bytes, int]] = {}
+    letters = unreadable(bad, header, info)
+    read, dropped = len(letters), {}
+    placed: list[pl.DataFrame] = []
     if rows is not None:
         read += rows.height
         rows = rows.with_row_index(ROW)
         sound, rejects = _screen(rows, table)
         outcome = table.rules.apply(sound)
         dropped = outcome.dropped
-        letters += _fallen(outcome.rejected, header, info)
-        for rejects_part in rejects:
-            letters += _fallen(rejects_part, header, info)
         kept, keyless = _without_key(outcome.kept, table)
-        letters += _fallen(keyless, header, info)
-        rejected = len(letters)
-        parts = _place(_weighed(kept, _withdrawn(rows, kept, table)), table, header, info)
-    return Cleansed(parts, {"read": read, "rejected": rejected, "dropped": dropped}, letters)
+        for rejected in (outcome.rejected, *rejects, keyless):
+            letters += fallen(rejected, header, info)
+        placed += [_weighing(kept, 1), *(_weighing(one, 0) for one in withdrawn_by_rule(rows, kept, table))]
+    if bad is not None and header.extra["source"] in table.merge.changes:
+        placed.append(_weighing(withdrawn_unread(bad, table), 0))
+    parts = _place(pl.concat(placed, how="diagonal"), table, header, info) if placed else {}
+    return Cleansed(parts, {"read": read, "rejected": len(letters), "dropped": dropped}, letters)
+
+
+def _weighing(rows: pl.DataFrame, weight: int) -> pl.DataFrame:
+    """What fell was counted where it fell, so as a deletion it weighs nothing."""
+    return rows.with_columns(pl.lit(weight, dtype=pl.Int64).alias(WEIGHT))
 
 
 def _mark(frame: pl.DataFrame, column: str, rule: str, reason: str) -> pl.DataFrame:
@@ -89,27 +91,6 @@ def _without_key(kept: pl.DataFrame, table: TablePlan) -> tuple[pl.DataFrame, pl
     return kept, pl.concat(found) if found else empty
 
 
-def _withdrawn(rows: pl.DataFrame, kept: pl.DataFrame, table: TablePlan) -> pl.DataFrame | None:
-    """Of a source that tells changes the records that fell, as deletions: what they replace must not stand on.
-
-    Rules bring a deletion into form and never drop it. One whose key can't be told withdraws nothing.
-    """
-    if OP not in rows.columns or not table.merge.key:
-        return None
-    fell = rows.filter(pl.col(OP) == 0).join(kept.select(ROW), on=ROW, how="anti", maintain_order="left")
-    if fell.height == 0:
-        return None
-    deletions = table.rules.apply(fell.with_columns(pl.lit(1, dtype=pl.Int8).alias(OP))).kept
-    return deletions.drop_nulls(list(table.merge.key))
-
-
-def _weighed(kept: pl.DataFrame, withdrawn: pl.DataFrame | None) -> pl.DataFrame:
-    """What fell was counted where it fell, so as a deletion it weighs nothing."""
-    one, nothing = (pl.lit(weight, dtype=pl.Int64).alias(WEIGHT) for weight in (1, 0))
-    whole = kept.with_columns(one)
-    return whole if withdrawn is None else pl.concat([whole, withdrawn.with_columns(nothing)])
-
-
 def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) -> dict[int, tuple[bytes, int]]:
     if kept.height == 0:
         return {}
@@ -127,7 +108,7 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
     frame = kept.select(
         *table.columns,
         *change,
-        "_chg",
+        CHANGED,
         pl.lit(header.extra["source"], dtype=pl.UInt16).alias(SOURCE),
         WEIGHT,
         place,
@@ -143,59 +124,3 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
         if part.height:
             parts[q] = (build(part, info.key, block_rows), part.height)
     return parts
-
-
-def _position(header: Header, line: Any, change: Any = None) -> str:
-    """`change`: its place in the order of changes, which a correction takes."""
-    where = {"source": header.extra["name"], "split": header.extra["split"], "line": line}
-    return orjson.dumps(where if change is None else {**where, "change": change}).decode()
-
-
-def _unreadable(bad: pl.DataFrame | None, header: Header, info: RunInfo) -> list[dict[str, Any]]:
-    if bad is None:
-        return []
-    letters = []
-    for i, row in enumerate(bad.iter_rows(named=True)):
-        name = f"{header.run}/{header.table}/{header.producer}/{header.sequence}/r{i}"
-        letters.append(
-            {
-                "id": name,
-                "rule": "type",
-                "column": row["_column"],
-                "reason": row["_reason"],
-                "position": _position(header, row[LINE], row[POSITION]),
-                "sealed": sealing.seal(info.key, _kept(row), name),
-            }
-        )
-    return letters
-
-
-def _kept(row: dict[str, Any]) -> bytes:
-    """The record with its columns, or its text where it could not be cut into them."""
-    record: str | None = row["_record"]
-    return orjson.dumps({"_raw": row["_raw"]}) if record is None else record.encode()
-
-
-def _fallen(rejected: pl.DataFrame, header: Header, info: RunInfo) -> list[dict[str, Any]]:
-    letters = []
-    for row in rejected.iter_rows(named=True):
-        name = f"{header.run}/{header.table}/{header.producer}/{header.sequence}/{row[ROW]}"
-        record = {key: value for key, value in row.items() if not key.startswith("_")}
-        letters.append(
-            {
-                "id": name,
-                "rule": row["_rule"],
-                "column": row["_column"],
-                "reason": row["_reason"],
-                "position": _position(header, row.get(LINE), row.get(POSITION)),
-                "sealed": sealing.seal(info.key, orjson.dumps(record, default=_plain), name),
-            }
-        )
-    return letters
-
-
-def _plain(value: Any) -> str:
-    """Decimals and bytes as the text that a source would give."""
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    return str(value)

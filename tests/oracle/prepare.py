@@ -81,14 +81,12 @@ def _collect(name: str, table: dict[str, Any], base: Path, given: Given) -> tupl
             answer.read += 1
             try:
                 records.append(_record(table, source, config, position, raw, text))
-            except Unreadable:
-                answer.rejected += 1
-            except (rules.Rejected, rules.Dropped) as fell:
-                if isinstance(fell, rules.Rejected):
-                    answer.rejected += 1
-                else:
+            except (Unreadable, rules.Rejected, rules.Dropped) as fell:
+                if isinstance(fell, rules.Dropped):
                     answer.dropped[str(fell)] += 1
-                if config.get("changes"):
+                else:
+                    answer.rejected += 1
+                if config.get("changes") and raw is not None:
                     records += _withdrawal(table, source, config, position, raw, text)
     merged = merge(table, records)
     answer.merged = merged.merged
@@ -118,10 +116,14 @@ def _record(
     named = {config.get("rename", {}).get(name, name): value for name, value in raw.items()}
     typed = csv_field if text else read
     deletion = fell or _is_deletion(config, raw)
-    row = {
-        name: typed(column["type"], named.get(name), column.get("scale", 9))
-        for name, column in table["columns"].items()
-    }
+    row: dict[str, Any] = {}
+    for name, column in table["columns"].items():
+        try:
+            row[name] = typed(column["type"], named.get(name), column.get("scale", 9))
+        except Unreadable:
+            if not fell:
+                raise
+            row[name] = None  # of a record that fell only the key is looked at, and its place among the changes
     row = rules.apply(table["columns"], row, deletion=deletion)
     primary = table.get("primary_key")
     if primary is not None:
@@ -133,15 +135,27 @@ def _record(
 
 
 def _withdrawal(
-    table: dict[str, Any], source: str, config: dict[str, Any], position: int, raw: dict[str, Any] | None, text: bool
+    table: dict[str, Any], source: str, config: dict[str, Any], position: int, raw: dict[str, Any], text: bool
 ) -> list[Record]:
     """A record of a source that tells changes fell: what it replaces stands no more, if its key can be told."""
+    changes = config["changes"]
+    if changes is not True and (by := changes.get("order_by")) is not None and not _has_place(table, by, config, raw):
+        return []
     try:
         one = _record(table, source, config, position, raw, text, fell=True)
     except rules.Rejected:
         return []
     one.deletion = one.fell = True
     return [one]
+
+
+def _has_place(table: dict[str, Any], by: str, config: dict[str, Any], raw: dict[str, Any]) -> bool:
+    """Whether the column that orders changes could be read."""
+    theirs = {ours: name for name, ours in config.get("rename", {}).items()}.get(by, by)
+    try:
+        return csv_field(table["columns"].get(by, {"type": "int64"})["type"], raw.get(theirs)) is not None
+    except Unreadable:
+        return False
 
 
 def _is_deletion(config: dict[str, Any], raw: dict[str, Any]) -> bool:

@@ -100,6 +100,20 @@ def test_a_change_that_falls_withdraws_what_it_replaces() -> None:
     assert (answer.read, answer.merged, answer.dropped) == (4, 1, {"n.range": 2})
 
 
+def test_a_change_that_cannot_be_read_withdraws_what_it_replaces_if_its_key_can() -> None:
+    task = yaml.safe_load(TASK.replace("CONFLICTS", "{prefer: [x, y]}"))
+    x = [{"id": n, "v": "old", "n": 5, "seq": n} for n in range(1, 6)]
+    x += [{"id": 1, "v": "new", "n": "five", "seq": 11}, {"id": "two", "v": "new", "n": 5, "seq": 12}, None]
+    x += [{"id": 3, "v": "new", "n": "five"}, {"id": 4, "v": "new", "n": "five", "seq": "later"}]
+    x += [{"id": 5, "v": "new", "n": "five", "seq": 15}, {"id": 5, "v": "last", "n": 5, "seq": 16}]
+    for changes, stands in (({"order_by": "seq"}, {2, 3, 4, 5}), (True, {2, 5})):
+        task["tables"]["a"]["sources"]["x"]["changes"] = changes
+        answer = prepare(task, Path(), {"a/x": x, "a/y": []}).tables["a"]
+        assert {row["id"] for row in answer.rows} == stands
+        assert [row["v"] for row in answer.rows if row["id"] == 5] == ["last"]
+        assert (answer.read, answer.rejected, answer.merged) == (12, 6, 6 - len(stands))
+
+
 CHAIN = """
 task: t
 tables:

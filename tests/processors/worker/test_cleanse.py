@@ -56,7 +56,9 @@ def cleansed(
     changes: list[tuple[int, int]] | None = None,
     sequence: int = 4,
     source: int = 0,
+    unread: tuple[tuple[str | None, int | None], ...] = (),
 ) -> Cleansed:
+    """`unread`: records kept by columns that could not be read, and their places in the order of changes."""
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(
         pl.Series(LINE, [10 + i for i in range(len(rows))], dtype=pl.Int64)
     )
@@ -71,9 +73,10 @@ def cleansed(
         else (i, None, "is cut", f"raw {i}", None, None)
         for i in range(bad)
     ]
+    told += [(i, "n", "is no number", None, record, place) for i, (record, place) in enumerate(unread)]
     rejects = pl.DataFrame(told, schema=REJECTS, orient="row")
     extra = {"source": source, "name": "told", "split": "t/told/x", "at": 1.0}
-    header = Header("data", "t", "run", "t", "lane/0", 1, sequence, 0, len(rows) + bad, extra)
+    header = Header("data", "t", "run", "t", "lane/0", 1, sequence, 0, frame.height + len(told), extra)
     return cleanse(extracted.seal(frame, rejects, KEY), header, info)
 
 
@@ -179,6 +182,37 @@ def test_a_change_that_falls_takes_the_earlier_version_along(strict: bool, later
     assert standing(first, second, strict=strict) == [("b", "old", 1)]
     third = cleansed([("a", "newer", 2)], info, changes=[(4, 0)], sequence=6)
     assert standing(first, second, third, strict=strict) == [("a", "newer", 2), ("b", "old", 1)]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_change_that_cannot_be_read_takes_the_earlier_version_along(strict: bool) -> None:
+    info = info_of(changes=True, strict=strict)
+    first = cleansed([("a", "old", 1), ("b", "old", 1)], info, changes=[(1, 0), (2, 0)])
+    second = cleansed([], info, sequence=5, unread=(('{"id":" a","name":"new","n":"x"}', 3),))
+    assert (second.counts, kept(second)[WEIGHT].to_list()) == ({"read": 1, "rejected": 1, "dropped": {}}, [0])
+    assert standing(first, second, strict=strict) == [("b", "old", 1)]
+    (letter,) = second.letters
+    change = orjson.loads(letter["position"])["change"]
+    correction = cleansed([("a", "new", 9)], info, changes=[(change, 0)], sequence=6)
+    assert standing(first, second, correction, strict=strict) == [("a", "new", 9), ("b", "old", 1)]
+    mixed = cleansed([("c", "old", 1)], info, changes=[(4, 0)], sequence=7, unread=(('{"id":"b","n":"x"}', 5),))
+    assert standing(first, second, mixed, strict=strict) == [("c", "old", 1)]
+
+
+@pytest.mark.parametrize(
+    ("record", "place"), [(None, 3), ('{"id":"a","n":"x"}', None), ('{"id":null,"n":"x"}', 3), ('{"n":"x"}', 3)]
+)
+def test_what_cannot_be_read_as_far_as_its_key_takes_nothing_along(record: str | None, place: int | None) -> None:
+    info = info_of(changes=True)
+    first = cleansed([("a", "old", 1)], info, changes=[(1, 0)])
+    assert standing(first, cleansed([], info, sequence=5, unread=((record, place),))) == [("a", "old", 1)]
+
+
+@pytest.mark.parametrize("telling", [False, True])
+def test_a_source_that_only_adds_withdraws_nothing_that_it_cannot_read(telling: bool) -> None:
+    """Not even where a correction, which has a place, can't be read again."""
+    found = cleansed([("a", "x", 1)], info_of(changes=telling), source=1, unread=(('{"id":"a","n":"x"}', 0),))
+    assert kept(found)[WEIGHT].to_list() == [1]
 
 
 def test_a_change_without_a_key_takes_nothing_along() -> None:
