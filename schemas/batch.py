@@ -14,6 +14,7 @@ MAX_BYTES: Final = 4 * 1024 * 1024  # what a batch aims at; a record larger than
 
 # Every byte is sent, checked and stored several times on its way: zstd costs less than it saves.
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1))
+_END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # without it a reader takes a stream that was cut off for a whole one
 
 
 def encode(frame: pl.DataFrame) -> bytes:
@@ -25,10 +26,12 @@ def encode(frame: pl.DataFrame) -> bytes:
 
 
 def decode(payload: bytes | memoryview) -> pl.DataFrame:
+    if bytes(payload[-len(_END) :]) != _END:
+        raise Fatal("a batch is not an Arrow stream, or not a whole one")
     try:
         with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
             frame = pl.from_arrow(reader.read_all())
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise Fatal("a batch is not an Arrow stream") from error
     if not isinstance(frame, pl.DataFrame):
         raise Fatal("a batch is not a table")

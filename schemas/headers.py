@@ -53,8 +53,10 @@ def decode(pairs: Iterable[tuple[str, Any]] | None) -> Header:
         text = {name: bytes(found[name]).decode() for name in _TEXT}
         numbers = {name: int(found[name]) for name in _NUMBERS}
         extra = orjson.loads(found["extra"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise Fatal(f"a message without a batch header stands in a stage topic: {error}") from error
+    if not isinstance(extra, dict):
+        raise Fatal("a message without a batch header stands in a stage topic: extra is no object")
     if text["kind"] not in KINDS:
         raise Fatal(f"a message of unknown kind {text['kind']!r} stands in a stage topic")
     return Header(**text, **numbers, extra=extra)  # type: ignore[arg-type]  # kind was checked above

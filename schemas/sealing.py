@@ -30,5 +30,5 @@ def unseal(key: bytes, sealed: bytes | memoryview, about: str = "") -> bytes:
     view = memoryview(sealed)
     try:
         return AESGCM(key).decrypt(bytes(view[:_NONCE]), view[_NONCE:], about.encode())
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:  # the latter of what is shorter than a nonce
         raise Fatal("a sealed payload does not open under the key of its run") from error

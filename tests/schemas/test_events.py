@@ -98,3 +98,34 @@ def test_an_earlier_form_is_read_into_the_present_one(monkeypatch: pytest.Monkey
 def test_a_kind_that_is_none_is_not_written() -> None:
     with pytest.raises(ValueError, match="frob"):
         events.encode("control", EXAMPLES["control"] | {"kind": "frob"})
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+LETTERS = st.fixed_dictionaries(
+    {
+        "id": TEXT,
+        "rule": TEXT,
+        "column": st.none() | TEXT,
+        "reason": TEXT,
+        "position": TEXT,
+        "sealed": st.binary(max_size=20),
+    }
+)
+
+
+@given(TEXT, TEXT, st.lists(LETTERS, max_size=5))
+def test_round_trip_of_any_letters(run: str, table: str, letters: list[dict[str, Any]]) -> None:
+    event = {"run": run, "task": "t", "table": table, "stage": "rules", "letters": letters}
+    assert events.decode("dead_letters", events.encode("dead_letters", event)) == event
+
+
+@given(st.sampled_from(sorted(EXAMPLES)), st.data())
+def test_an_event_with_changed_bytes_is_an_event_or_refused(name: str, data: st.DataObject) -> None:
+    payload = bytearray(events.encode(name, EXAMPLES[name]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = events.decode(name, bytes(payload))
+    except Fatal:
+        return
+    assert found.keys() == EXAMPLES[name].keys()

@@ -1,0 +1,86 @@
+"""A batch comes back as it was, through any Arrow reader; what is no batch is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import batch, extracted
+from schemas.columns import COLUMN_TYPES, polars_type
+from schemas.errors import Fatal
+
+KEY = bytes(range(32))
+SCHEMA = {kind: polars_type(kind) for kind in COLUMN_TYPES}  # type: ignore[arg-type]  # each of them is a type
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "string": TEXT,
+    "int64": st.integers(-(2**63), 2**63 - 1),
+    "float64": st.floats(allow_nan=False),
+    "decimal": st.integers(-(10**30), 10**30).map(lambda n: Decimal(n).scaleb(-9)),
+    "bool": st.booleans(),
+    "date": st.dates(),
+    "timestamp": st.datetimes(timezones=st.just(dt.UTC)),
+    "binary": st.binary(max_size=8),
+    "json": TEXT,
+}
+ROWS = st.lists(st.fixed_dictionaries({kind: st.none() | value for kind, value in VALUES.items()}), max_size=8)
+
+
+def frame_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS)
+def test_round_trip(rows: list[dict[str, Any]]) -> None:
+    frame = frame_of(rows)
+    payload = batch.encode(frame)
+    for given_as in (payload, memoryview(payload)):
+        found = batch.decode(given_as)
+        assert found.schema == frame.schema
+        assert found.equals(frame)
+    assert batch.encode(frame) == payload  # the same bytes again
+    assert pa.ipc.open_stream(payload).read_all().num_rows == len(rows)
+
+
+def test_pieces_leave_as_one() -> None:
+    one = pl.DataFrame({"a": [1, 2]})
+    assert batch.encode(pl.concat([one, one], rechunk=False)) == batch.encode(pl.DataFrame({"a": [1, 2, 1, 2]}))
+
+
+@given(st.binary(max_size=80))
+def test_what_is_no_batch_is_refused(payload: bytes) -> None:
+    with pytest.raises(Fatal, match="not an Arrow stream"):
+        batch.decode(payload)
+
+
+def test_a_batch_that_is_cut_off_is_refused() -> None:
+    payload = batch.encode(pl.DataFrame({"a": range(1000), "b": ["x"] * 1000}))
+    for end in range(len(payload)):
+        with pytest.raises(Fatal, match="not an Arrow stream"):
+            batch.decode(payload[:end])
+
+
+@settings(max_examples=30, deadline=None)
+@given(ROWS, ROWS)
+def test_rows_and_rejects_travel_sealed_together(rows: list[dict[str, Any]], bad: list[dict[str, Any]]) -> None:
+    there, rejects = extracted.unseal(extracted.seal(frame_of(rows), frame_of(bad), KEY), KEY)
+    for found, was in ((there, rows), (rejects, bad)):
+        assert (found is None) == (not was)
+        assert found is None or found.equals(frame_of(was))
+
+
+@given(st.data())
+def test_what_was_changed_on_its_way_is_refused(data: st.DataObject) -> None:
+    frame = pl.DataFrame({"a": [1]})
+    sealed = bytearray(extracted.seal(frame, frame.clear(), KEY))
+    sealed[data.draw(st.integers(0, len(sealed) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(Fatal, match="does not open"):
+        extracted.unseal(bytes(sealed), KEY)
