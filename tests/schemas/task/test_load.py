@@ -237,19 +237,6 @@ def test_each_mistake(old: str, new: str, at: str, path: str, parts: tuple[str, 
     assert "hunter2" not in "".join(map(str, mistakes(text, known)))
 
 
-def test_what_is_read_for_its_meaning_alone_need_not_be_declared(known: Components) -> None:
-    changes = "rename: {__op: op}, changes: {order_by: seq, delete: {column: op, equals: [d, t]}}"
-    assert mistakes(TASK.replace("table: orders}", f"table: orders, {changes}}}"), known) == []
-    declared = "changes: {order_by: at, delete: {column: id, equals: '0'}}"
-    assert mistakes(TASK.replace("table: orders}", f"table: orders, {declared}}}"), known) == []
-
-
-def test_a_name_close_to_a_declared_one_is_a_warning(known: Components) -> None:
-    text = TASK.replace("table: orders}", "table: orders, changes: {order_by: amounts}}")
-    (found,) = mistakes(text, known)
-    assert (found.severity, found.path) == ("warning", "tables.order.sources.shop.changes.order_by")
-
-
 def test_every_mistake_is_told_at_once_and_in_order(known: Components) -> None:
     text = TASK.replace("int64, range", "int46, range").replace("amount > 0", "amout > 0")
     text = text.replace("mode: snapshot", "mode: now").replace("url: {env: DB_URL}", "url: secret")
