@@ -14,6 +14,7 @@ from typing import Any, Final
 from control_api.composition import components
 from docs.project import Finding, Project
 from docs.schema_words import definitions, fields, literal, words
+from schemas.task.components import Components
 
 PAGE: Final = "docs/catalogue.md"
 _HEAD: Final = """# Catalogue of components
@@ -112,7 +113,18 @@ def _shown(value: Any) -> Any:
     return value
 
 
+def undescribed(found: Components) -> Iterator[str]:
+    """Fields of a component's config that do not say what they mean: `csv.path`."""
+    for group in (found.rules, found.methods, found.sources, found.connections):
+        for name, component in group.items():
+            schema = component.Config.model_json_schema()
+            for owner, one in [(name, schema), *((f"{name}.{inner}", of) for inner, of in definitions(schema))]:
+                yield from (f"{owner}.{field.name}" for field in fields(one) if not field.description.strip())
+
+
 def check_catalogue(project: Project) -> Iterator[Finding]:
+    for name in undescribed(components()):
+        yield Finding(PAGE, 0, f"{name} has no meaning; give the field of its config a description")
     written = project.read(PAGE).splitlines() if project.exists(PAGE) else []
     for number, (stands, should) in enumerate(zip_longest(written, catalogue().splitlines()), 1):
         if stands != should:

@@ -14,14 +14,16 @@ class KafkaConnection:
 
     class Config(Strict):
         brokers: str | None = Field(default=None, description="host:port, several joined by commas.")
-        security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] | None = None
+        security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] | None = Field(
+            default=None, description="How the brokers are reached; without it PLAINTEXT."
+        )
         mechanism: str | None = Field(default=None, description="Of SASL, such as SCRAM-SHA-512.")
-        username: str | None = None
+        username: str | None = Field(default=None, description="Who asks the brokers, by SASL.")
         password: str | None = Field(default=None, description="A secret.")
         ca: str | None = Field(default=None, description="The file of the authority's certificate.")
         certificate: str | None = Field(default=None, description="The file of the client's certificate.")
         key: str | None = Field(default=None, description="The file of the client's key.")
-        registry_username: str | None = None
+        registry_username: str | None = Field(default=None, description="Who asks the schema registry.")
         registry_password: str | None = Field(default=None, description="A secret.")
 
     name: ClassVar[str] = "kafka"

@@ -24,10 +24,18 @@ class Generalize:
     """`columns` says how each column becomes coarser; `quasi_identifiers` and `k` ask for groups of k records."""
 
     class Config(Strict):
-        columns: dict[str, Grid] | None = Field(default=None, min_length=1)
-        quasi_identifiers: list[str] | None = Field(default=None, min_length=1)
-        k: int | None = Field(default=None, ge=2)
-        suppression_limit: float = Field(default=0.0, ge=0, le=1)
+        columns: dict[str, Grid] | None = Field(
+            default=None, min_length=1, description="Column: how it becomes coarser."
+        )
+        quasi_identifiers: list[str] | None = Field(
+            default=None,
+            min_length=1,
+            description="Columns that identify together. This version forms no groups of them: they are suppressed.",
+        )
+        k: int | None = Field(default=None, ge=2, description="How many records a group has at least.")
+        suppression_limit: float = Field(
+            default=0.0, ge=0, le=1, description="The share of records that may be suppressed to form groups."
+        )
 
         @model_validator(mode="after")
         def _one_form(self) -> Generalize.Config:

@@ -36,14 +36,20 @@ _IPV4 = rf"^(?:{_OCTET}\.){{3}}{_OCTET}$"
 class Grid(Strict):
     """Exactly one of `step`, `unit`, `hierarchy` (with `level`), `keep_first` and `prefix`."""
 
-    step: int | float | str | None = None  # groups of numbers begin at multiples of it
-    unit: Unit | None = None  # the calendar unit that a date is cut to
-    hierarchy: str | None = None  # CSV in ARX's format; a released task holds it as `rows`
-    rows: list[list[str]] | None = None
-    level: int | None = Field(default=None, ge=1)  # how many columns up from the leaf
-    keep_first: int | None = Field(default=None, ge=1, le=64)  # characters that remain
-    prefix: int | None = Field(default=None, ge=0, le=32)  # bits of an IPv4 address
-    prefix6: int = Field(default=48, ge=0, le=128)  # bits of an IPv6 address
+    step: int | float | str | None = Field(default=None, description="Groups of numbers begin at multiples of it.")
+    unit: Unit | None = Field(default=None, description="The calendar unit that a date is cut to.")
+    hierarchy: str | None = Field(
+        default=None, description="A CSV file in ARX's format: the value, then its groups, each coarser."
+    )
+    rows: list[list[str]] | None = Field(
+        default=None, description="What the file of the hierarchy holds: a released task has it so."
+    )
+    level: int | None = Field(
+        default=None, ge=1, description="Which group of the hierarchy: how many columns up from the value."
+    )
+    keep_first: int | None = Field(default=None, ge=1, le=64, description="How many characters remain.")
+    prefix: int | None = Field(default=None, ge=0, le=32, description="How many bits of an IPv4 address remain.")
+    prefix6: int = Field(default=48, ge=0, le=128, description="How many bits of an IPv6 address remain.")
 
     @model_validator(mode="after")
     def _one_form(self) -> Grid:

@@ -21,12 +21,16 @@ from schemas.task.model import Strict
 class Style(Strict):
     """How one column is masked; `length` counts what is kept, too, and `same` gives the length away."""
 
-    keep_first: int = Field(default=0, ge=0, le=32)
-    keep_last: int = Field(default=0, ge=0, le=32)
-    char: str = Field(default="*", min_length=1, max_length=1)
-    length: int | Literal["same"] = 10
-    form: Literal["text", "email"] = "text"
-    keep_domain: bool = False
+    keep_first: int = Field(default=0, ge=0, le=32, description="How many characters stay at the beginning.")
+    keep_last: int = Field(default=0, ge=0, le=32, description="How many characters stay at the end.")
+    char: str = Field(default="*", min_length=1, max_length=1, description="What is written for a hidden character.")
+    length: int | Literal["same"] = Field(
+        default=10, description="How long every masked text is, what is kept included; `same`: as long as it was."
+    )
+    form: Literal["text", "email"] = Field(
+        default="text", description="`email`: what stands before the @ is masked by itself."
+    )
+    keep_domain: bool = Field(default=False, description="Whether an address keeps what follows its @.")
 
     @model_validator(mode="after")
     def _hides(self) -> Style:
@@ -70,7 +74,7 @@ class Mask:
     """`columns` says for each column what is kept: `{phone: {keep_last: 2}}`."""
 
     class Config(Strict):
-        columns: dict[str, Style] = Field(min_length=1)
+        columns: dict[str, Style] = Field(min_length=1, description="Column: how it is masked.")
 
     name: ClassVar[str] = "mask"
     types: ClassVar[frozenset[ColumnType]] = frozenset(

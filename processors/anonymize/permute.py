@@ -22,9 +22,9 @@ class Permute:
     """`columns` are permuted; `linked` keeps them together; `minimum` is the least size of a window."""
 
     class Config(Strict):
-        columns: list[str] = Field(min_length=1)
-        linked: bool = False
-        minimum: int = Field(default=50, ge=2)
+        columns: list[str] = Field(min_length=1, description="The columns whose values are dealt out anew.")
+        linked: bool = Field(default=False, description="Whether the columns move together, else each on its own.")
+        minimum: int = Field(default=50, ge=2, description="Of fewer records in a window the values are suppressed.")
 
         @model_validator(mode="after")
         def _links(self) -> Permute.Config:

@@ -32,11 +32,24 @@ class Noise(Strict):
     Either is the half width of uniform noise, the standard deviation of gaussian, the scale of laplace.
     """
 
-    relative: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    absolute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    distribution: Literal["uniform", "gaussian", "laplace"] = "uniform"
-    min: float | None = Field(default=None, allow_inf_nan=False)  # the declared domain of the column
-    max: float | None = Field(default=None, allow_inf_nan=False)
+    relative: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="The scale of the noise as a share of the value."
+    )
+    absolute: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="The scale in the value's unit: days for a date, seconds for a timestamp.",
+    )
+    distribution: Literal["uniform", "gaussian", "laplace"] = Field(
+        default="uniform", description="How the noise is distributed around zero."
+    )
+    min: float | None = Field(
+        default=None, allow_inf_nan=False, description="The least value of the column; noise is folded back at it."
+    )
+    max: float | None = Field(
+        default=None, allow_inf_nan=False, description="The greatest value of the column; noise is folded back at it."
+    )
 
     @model_validator(mode="after")
     def _one_scale(self) -> Noise:
@@ -53,7 +66,7 @@ class Perturb:
     """`columns` says for each column how much noise it gets: `{salary: {relative: 0.05}}`."""
 
     class Config(Strict):
-        columns: dict[str, Noise] = Field(min_length=1)
+        columns: dict[str, Noise] = Field(min_length=1, description="Column: how much noise it gets.")
 
     name: ClassVar[str] = "perturb"
     types: ClassVar[frozenset[ColumnType]] = frozenset({"int64", "float64", "decimal", "date", "timestamp"})

@@ -18,8 +18,8 @@ class Suppress:
     class Config(Strict):
         model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-        columns: list[str] = Field(min_length=1)
-        with_: str | None = Field(default=None, alias="with")
+        columns: list[str] = Field(min_length=1, description="The columns whose values are removed.")
+        with_: str | None = Field(default=None, alias="with", description="One text for every record, instead of null.")
 
     name: ClassVar[str] = "suppress"
     types: ClassVar[frozenset[ColumnType]] = frozenset(get_args(ColumnType))

@@ -33,8 +33,8 @@ class Tokenize:
     """`columns` become tokens; columns of different `domain` have different tokens for one value."""
 
     class Config(Strict):
-        columns: list[str] = Field(min_length=1)
-        domain: str = ""
+        columns: list[str] = Field(min_length=1, description="The columns whose values become tokens.")
+        domain: str = Field(default="", description="Equal values have equal tokens within one domain only.")
 
     name: ClassVar[str] = "tokenize"
     types: ClassVar[frozenset[ColumnType]] = frozenset({"string", "int64", "decimal", "date", "timestamp", "json"})

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from processors.rules.literals import typed
 from processors.rules.otherwise import Otherwise, settle
@@ -25,9 +25,13 @@ class Correct:
     """`map` says what is written for what; `otherwise` what becomes of values that it does not know."""
 
     class Config(Strict):
-        map: dict[str, Any] | None = None
-        file: str | None = None  # CSV with a header: the wrong value, the right one
-        otherwise: Literal["keep"] | Otherwise = "keep"
+        map: dict[str, Any] | None = Field(default=None, description="Wrong value: right value.")
+        file: str | None = Field(
+            default=None, description="The same as a CSV file with a header: the wrong value, the right one."
+        )
+        otherwise: Literal["keep"] | Otherwise = Field(
+            default="keep", description="What becomes of a value, or its record, that is not in the map."
+        )
 
         @field_validator("map", mode="before")
         @classmethod

@@ -18,9 +18,11 @@ class Length:
     """`min` and `max` are part of the range; `otherwise: cut` shortens what is too long."""
 
     class Config(Strict):
-        min: int | None = Field(default=None, ge=0)
-        max: int | None = Field(default=None, ge=1)
-        otherwise: Literal["cut"] | Otherwise
+        min: int | None = Field(default=None, ge=0, description="The least length: characters, of binary bytes.")
+        max: int | None = Field(default=None, ge=1, description="The greatest length.")
+        otherwise: Literal["cut"] | Otherwise = Field(
+            description="What becomes of a value of another length, or of its record."
+        )
 
         @model_validator(mode="after")
         def _bounded(self) -> Length.Config:

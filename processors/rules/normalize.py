@@ -26,8 +26,10 @@ Plain = Literal[
 class Phone(Strict):
     """International form, +4930123456. `country` (DE, or +49) is where a number without a prefix is from."""
 
-    country: str
-    strict: bool = False
+    country: str = Field(description="Where a number without an international prefix is from: DE, or +49.")
+    strict: bool = Field(
+        default=False, description="Whether a record whose text is no phone number is rejected, else it stays."
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Phone:
@@ -36,7 +38,9 @@ class Phone(Strict):
 
 
 class Email(Strict):
-    strict: bool = False
+    strict: bool = Field(
+        default=False, description="Whether a record whose text is no address is rejected, else it stays."
+    )
 
 
 class Date(Strict):
@@ -44,9 +48,14 @@ class Date(Strict):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    from_: list[str] = Field(alias="from", min_length=1)
-    to: str = "%Y-%m-%d"
-    strict: bool = False
+    from_: list[str] = Field(
+        alias="from", min_length=1, description="The formats that are tried, in this order: %d.%m.%Y."
+    )
+    to: str = Field(default="%Y-%m-%d", description="The format that is written.")
+    strict: bool = Field(
+        default=False,
+        description="Whether a record whose text is no date in any of the formats is rejected, else it stays.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Date:
@@ -72,9 +81,9 @@ class Form(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    phone: Phone | None = None
-    email: Email | None = None
-    date: Date | None = None
+    phone: Phone | None = Field(default=None, description="The text is a phone number.")
+    email: Email | None = Field(default=None, description="The text is an email address.")
+    date: Date | None = Field(default=None, description="The text is a date.")
 
     @model_validator(mode="after")
     def _one(self) -> Form:

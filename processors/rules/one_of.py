@@ -18,8 +18,8 @@ class OneOf:
     """`values` are allowed; `otherwise` is what becomes of every other one."""
 
     class Config(Strict):
-        values: list[Any] = Field(min_length=1)
-        otherwise: Otherwise
+        values: list[Any] = Field(min_length=1, description="The values that are allowed.")
+        otherwise: Otherwise = Field(description="What becomes of any other value, or of its record.")
 
     name: ClassVar[str] = "one_of"
     phase: ClassVar[Phase] = Phase.CHECK

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import polars as pl
+from pydantic import Field
 
 from processors.rules.literals import literal
 from processors.rules.protocol import Effect
@@ -14,7 +15,7 @@ from schemas.task.model import Column, Strict
 class Replace(Strict):
     """Write this value instead."""
 
-    replace: Any
+    replace: Any = Field(description="The value, of the column's type.")
 
 
 Otherwise = Literal["drop", "reject"] | Replace

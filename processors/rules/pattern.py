@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import polars as pl
+from pydantic import Field
 
 from processors.rules.otherwise import Otherwise, settle
 from processors.rules.protocol import Effect, Example, Phase
@@ -26,8 +27,8 @@ class Pattern:
     """`matches` is the expression for the whole value; `otherwise` is what becomes of one that differs."""
 
     class Config(Strict):
-        matches: str
-        otherwise: Otherwise
+        matches: str = Field(description="The regular expression of the whole value, in Rust's syntax.")
+        otherwise: Otherwise = Field(description="What becomes of a value that does not match, or of its record.")
 
     name: ClassVar[str] = "pattern"
     phase: ClassVar[Phase] = Phase.CHECK

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import polars as pl
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from processors.rules.literals import literal, typed
 from processors.rules.protocol import Effect, Example, Phase
@@ -21,9 +21,11 @@ class Range:
     """`outside: drop` drops the record, `outside: clamp` writes the violated bound."""
 
     class Config(Strict):
-        min: Any = None
-        max: Any = None
-        outside: Literal["drop", "clamp"]
+        min: Any = Field(default=None, description="The least value, of the column's type.")
+        max: Any = Field(default=None, description="The greatest value.")
+        outside: Literal["drop", "clamp"] = Field(
+            description="What becomes of what lies outside: the record is dropped, or the value becomes the bound."
+        )
 
         @model_validator(mode="after")
         def _bounded(self) -> Range.Config:

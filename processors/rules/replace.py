@@ -18,9 +18,11 @@ class Part(Strict):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    matches: Annotated[str, Field(min_length=1)]
-    with_: str = Field(alias="with")
-    literal: bool = False
+    matches: Annotated[str, Field(min_length=1)] = Field(
+        description="The regular expression of the parts that are replaced, in Rust's syntax."
+    )
+    with_: str = Field(alias="with", description="What is written; ${1} is what the first group found.")
+    literal: bool = Field(default=False, description="Whether both are plain text.")
 
 
 class Replacement:

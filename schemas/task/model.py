@@ -102,7 +102,11 @@ class Source(BaseModel):
     connector: Name
     connection: Name | None = None
     rename: dict[str, Name] = Field(default_factory=dict)  # the source's name of a column: ours
-    changes: Changes | bool = False
+    changes: Changes | bool = Field(
+        default=False,
+        description="Whether the source tells changes: then the last record of a key in it counts. The last one of a "
+        "topic is told within a partition only, so key its messages by the record's primary key, or set order_by.",
+    )
 
     @property
     def options(self) -> dict[str, Any]:

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, Field
 
+from control_api.composition import components
 from docs.catalogue import PAGE as CATALOGUE
-from docs.catalogue import catalogue, check_catalogue
+from docs.catalogue import catalogue, check_catalogue, undescribed
 from docs.house import check_house
 from docs.licences import check_licences, read_rows
 from docs.project import Finding, Project
 from docs.records import check_pages, check_records
 from docs.requirement_ids import IDS, check_requirements
 from docs.snippets import check_snippets
+from schemas.task.components import Components
 
 RECORD = "# 1. Batches\n\nDate: 2026-11-21. Status: accepted.\n\n**Context.** Records are many.\n"
 ROWS = [f"| {name} | what | open | – | – |" for name in IDS]
@@ -37,6 +40,11 @@ class Desk(Project):
 
     def told(self, check: Callable[[Project], Iterator[Finding]]) -> list[str]:
         return [f"{one.file}:{one.line} {one.wrong}" for one in check(self)]
+
+
+class Inner(BaseModel):
+    deep: int
+    told: int = Field(description="What it is.")
 
 
 @pytest.fixture
@@ -189,6 +197,19 @@ class TestWritten:
         desk.put(CATALOGUE, catalogue().replace("### range", "### rage"))
         (told,) = desk.told(check_catalogue)
         assert "make docs" in told
+
+    def test_a_field_without_a_meaning_is_found_wherever_it_stands(self) -> None:
+        class Silent:
+            class Config(BaseModel):
+                said: Inner = Field(description="What it is.")
+                blank: str = Field(description=" ")
+
+        one = {"one": Silent}
+        for found in (Components(one), Components({}, one), Components({}, {}, one), Components({}, {}, {}, one)):
+            assert list(undescribed(found)) == ["one.blank", "one.Inner.deep"]
+
+    def test_every_field_of_a_component_has_a_meaning(self) -> None:
+        assert list(undescribed(components())) == []
 
     def test_the_catalogue_tells_components_of_every_kind(self) -> None:
         told = catalogue()
