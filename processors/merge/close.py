@@ -53,7 +53,8 @@ def close(
             continue
         was = _state(before.sort(HASH), plan, seed, generate)
         upserts, gone = differences(was.rows, after.rows, plan.carried)
-        rejected = after.rejected.join(was.rejected, on=IDENT, how="anti")
+        told = [IDENT, SOURCE, *plan.columns]  # a correction that falls again is another record of that identity
+        rejected = after.rejected.join(was.rejected.select(told), on=told, how="anti", nulls_equal=True)
         yield Change(upserts, gone, _minus(after.counts, was.counts), rejected)
 
 

@@ -62,13 +62,13 @@ def fallen(rejected: pl.DataFrame, header: Header, info: RunInfo) -> list[dict[s
                 "column": row["_column"],
                 "reason": row["_reason"],
                 "position": _position(header, row.get(LINE), row.get(POSITION)),
-                "sealed": sealing.seal(info.key, orjson.dumps(record, default=_plain), name),
+                "sealed": sealing.seal(info.key, orjson.dumps(record, default=plain), name),
             }
         )
     return letters
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """Decimals and bytes as the text that a source would give."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()

@@ -20,6 +20,7 @@ from processors.plan import TablePlan
 from processors.worker import metrics
 from processors.worker.directory import Directory, RunInfo
 from processors.worker.intake import add_counts, closing, take
+from processors.worker.letters import plain
 from processors.worker.outlet import Outlet
 from processors.worker.parts import Parts
 from processors.worker.pipeline import in_pool
@@ -140,7 +141,7 @@ class MergeStage:
                     "position": orjson.dumps(
                         {"source": table.sources[row["_src"]], "split": "", "line": None}
                     ).decode(),
-                    "sealed": sealing.seal(part.info.key, orjson.dumps(record, default=str), name),
+                    "sealed": sealing.seal(part.info.key, orjson.dumps(record, default=plain), name),
                 }
             )
         return await send_letters(self._outlet, part.info, table.name, "transform", letters)

@@ -28,7 +28,10 @@ from schemas.task.model import Task
 
 KEY = bytes(range(32))
 SCHEMA = {"id": pl.Int64, "name": pl.String, "n": pl.Int64}
-STEPS: list[Any] = [{"filter": "n is null or n <> 3"}, {"derive": {"share": "12 / (n - 1)"}}]
+STEPS: list[Any] = [
+    {"filter": "n is null or n <> 3"},
+    {"derive": {"share": "12 / (n - 1)", "code": "cast(name as int64)"}},
+]
 CONFLICTS: list[Any] = ["drop_all", "keep_all", {"prefer": ["b", "a"]}]
 
 
@@ -85,7 +88,7 @@ def without_zeros(counts: dict[str, Any]) -> dict[str, Any]:
 record = st.fixed_dictionaries(
     {
         "id": st.integers(0, 5),
-        "name": st.sampled_from([None, "", "a", "é"]),
+        "name": st.sampled_from([None, "7", "8", "é"]),
         "n": st.sampled_from([None, 1, 2, 3, 5]),
         "source": st.integers(0, 1),
         "op": st.sampled_from([0, 0, 0, 1]),
@@ -155,3 +158,22 @@ def test_an_epoch_without_news_of_a_key_says_nothing_of_it() -> None:
     assert change.gone.height == 1
     assert change.counts["dropped"] == {"primary_key.conflict": 2}
     assert change.counts["prepared"] == -1
+
+
+def row(name: str) -> dict[str, Any]:
+    return {"id": 1, "name": name, "n": 5, "source": 0, "op": 0}
+
+
+@pytest.mark.parametrize("telling", [False, True])
+def test_a_record_that_falls_anew_under_its_key_is_told_anew(telling: bool) -> None:
+    plan = plan_of(2, telling, True, True)
+    first, same, other, sound = (segment([row(name)], plan, i) for i, name in enumerate(["é", "é", "a", "7"]))
+    (told,) = changes([first], [], plan)
+    assert told.rejected.select("name").rows() == [("é",)]
+    (again,) = changes([same], [first], plan)
+    assert (again.rejected.height, again.counts["rejected"], again.counts["merged"]) == (0, 0, 1)
+    (anew,) = changes([other], [first, same], plan)
+    assert anew.rejected.select("name").rows() == [("a",)]
+    assert (anew.counts["rejected"], anew.counts["merged"]) == (0, 1)
+    (right,) = changes([sound], [first, same, other], plan)
+    assert (right.rejected.height, right.counts["rejected"], right.counts["prepared"]) == (0, -1, 1)
