@@ -56,7 +56,10 @@ def failure(error: Exception) -> Failure:
     if isinstance(error, _ClickError):
         usage = getattr(error, "ctx", None)
         hint = "" if usage is None else f"\nsee: {usage.command_path} --help"
-        return Failure(WRONG, "invalid-input", f"{error.format_message()}{hint}")  # type: ignore[attr-defined]  # click's
+        said: str = error.format_message()  # type: ignore[attr-defined]  # click's
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help, or nothing if that was shown
+            said = f"name a command\n{said}".rstrip()
+        return Failure(WRONG, "invalid-input", f"{said}{hint}")
     traceback.print_exception(error)
     return Failure(FAILED, "unexpected", f"{type(error).__name__}: {error}; this should not happen, please report it")
 

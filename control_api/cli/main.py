@@ -15,6 +15,7 @@ import typer
 
 from control_api.cli import commands
 from control_api.cli.failures import INTERRUPTED, explain, failure
+from control_api.cli.output import plain
 
 ABOUT = "Collects records from corporate systems, cleans, merges and anonymizes them, and holds them for review."
 
@@ -29,6 +30,10 @@ def make_app() -> typer.Typer:
     )
     for info in sorted(pkgutil.iter_modules(commands.__path__), key=lambda one: one.name):
         import_module(f"{commands.__name__}.{info.name}").register(app)
+    if plain(sys.stdout):
+        for one in (app, *(group.typer_instance for group in app.registered_groups)):
+            if one is not None:
+                one.rich_markup_mode = None  # rich would draw boxes, and set letters in bold whatever NO_COLOR says
     return app
 
 

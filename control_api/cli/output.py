@@ -1,11 +1,15 @@
-"""What commands print: answers on stdout, everything else on stderr; colours only where NO_COLOR allows them."""
+"""What commands print: answers on stdout, everything else on stderr.
+
+Escape sequences stand in neither unless it is a terminal and NO_COLOR is not set.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TextIO
 
 import orjson
 import typer
@@ -16,6 +20,11 @@ if TYPE_CHECKING:
 _WIDE = 1000
 _TYPED_AGAIN: Final = frozenset({"id", "_id", "run", "task"})  # columns of what commands are given
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def plain(stream: TextIO) -> bool:
+    """Whether this must be free of escape sequences."""
+    return bool(os.environ.get("NO_COLOR")) or not stream.isatty()
 
 
 def answer(document: Any) -> None:
@@ -35,9 +44,13 @@ def show(thing: Any) -> None:
     """A table or a line on stdout, for people."""
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False, emoji=False)  # text is shown as it is
-    if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, width=_WIDE)  # a file has no edge to wrap at
+    console = Console(
+        highlight=False,  # text is shown as it is
+        markup=False,
+        emoji=False,
+        color_system=None if plain(sys.stdout) else "auto",
+        width=None if sys.stdout.isatty() else _WIDE,  # a file has no edge to wrap at
+    )
     console.print(thing, soft_wrap=isinstance(thing, str))
 
 

@@ -18,7 +18,10 @@ def read(file: Path) -> dict[str, str]:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         wrong = f"the file can't be read: {error.strerror}"
-        raise InvalidInput([Mistake(str(file), 1, "(file)", wrong, "name a task file that exists")]) from error
+        right = "name a task file that exists"
+        if not file.suffix:
+            right += f"; a task that is registered is started with: metal task start {file}"
+        raise InvalidInput([Mistake(str(file), 1, "(file)", wrong, right)]) from error
     except UnicodeDecodeError as error:
         wrong = f"byte {error.start} is not UTF-8"
         raise InvalidInput([Mistake(str(file), 1, "(file)", wrong, "save the file as UTF-8")]) from error

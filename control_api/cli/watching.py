@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from control_api.cli.client import Client
-from control_api.cli.output import note, table
+from control_api.cli.output import note, plain, table
 from schemas.errors import Retriable
 
 OVER: Final = ("prepared", "failed", "stopped")
@@ -63,11 +63,11 @@ def _dropped(rules: dict[str, int]) -> str:
 def _bars(quiet: bool) -> Iterator[Bars]:
     if quiet:
         yield _Silent()
-    elif sys.stderr.isatty():
+    elif plain(sys.stderr):
+        yield _Lines()
+    else:
         with _Terminal() as bars:
             yield bars
-    else:
-        yield _Lines()
 
 
 class _Silent:
@@ -76,7 +76,7 @@ class _Silent:
 
 
 class _Lines:
-    """A line for each new state, where there is no terminal."""
+    """A line for each new state, where nothing may be drawn over."""
 
     def __init__(self) -> None:
         self._state = ""

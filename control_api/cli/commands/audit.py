@@ -15,18 +15,18 @@ _EVERY = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = typer.Typer(help="The audit log.", no_args_is_help=True)
+    group = typer.Typer(help="Look up who did what, and check that the log is intact.", no_args_is_help=True)
     for command in (tail, search, verify):
         group.command(command.__name__)(command)
     app.add_typer(group, name="audit")
 
 
 def tail(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500)] = 20,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="At most so many.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until interrupted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The newest entries."""
+    """Show the newest entries, the last one at the end."""
     from control_api.cli.client import Client
 
     if follow and as_json:
@@ -43,15 +43,18 @@ def tail(
 
 
 def search(
-    actor: Annotated[str | None, typer.Option("--actor")] = None,
-    action: Annotated[str | None, typer.Option("--action", help="Or how it begins, such as run.")] = None,
+    actor: Annotated[str | None, typer.Option("--actor", help="Who did it.")] = None,
+    action: Annotated[
+        str | None,
+        typer.Option("--action", help="What was done, such as run.started, or how that begins, such as run."),
+    ] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="A run, or TASK/VERSION.")] = None,
-    since: Annotated[datetime | None, typer.Option("--since")] = None,
-    until: Annotated[datetime | None, typer.Option("--until")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1)] = 50,
+    since: Annotated[datetime | None, typer.Option("--since", help="Not before; local time.")] = None,
+    until: Annotated[datetime | None, typer.Option("--until", help="Not after; local time.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Entries that fit, the newest first."""
+    """Show the entries that fit every option given, the newest first."""
     from control_api.cli.client import Client
 
     begin, end = (None if at is None else at.astimezone().isoformat() for at in (since, until))
@@ -67,7 +70,10 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the whole chain; exit code 1 if it is broken."""
+    """Check that no entry was changed or removed.
+
+    Exit code 1 if one was.
+    """
     from control_api.cli.client import Client
 
     seq, digest = _head(head)

@@ -21,16 +21,23 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="All, unless some are named.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Medians of so many.")] = 3,
-    scale: Annotated[str, typer.Option(help="full, or small or tiny to see that all of them work.")] = "full",
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Which benchmarks; all unless named.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Measure so often and tell the median.")] = 3,
+    scale: Annotated[str, typer.Option(help="full; small or tiny are to see that all of them work.")] = "full",
     data: Annotated[Path | None, typer.Option(help="Where generated data stays; a temporary folder otherwise.")] = None,
-    change: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=NUMBER", help="A parameter.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Also written to this file after every benchmark.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="Say which there are, and measure nothing.")] = False,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=NUMBER", help="Change a parameter, such as records=1000.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write to this file, after every benchmark.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Only say which benchmarks there are.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure, and print the figures as JSON. A stack of its own is used unless METAL_HOME names another."""
+    """Run the benchmarks and print their figures as JSON.
+
+    They use a stack of their own unless METAL_HOME names one.
+    """
     del as_json  # it is JSON either way
     _importable()
     import tempfile

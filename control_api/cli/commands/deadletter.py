@@ -11,18 +11,21 @@ import typer
 from control_api.cli.output import AsJson, answer, moment, note, show, table
 from schemas.errors import InvalidInput, Mistake
 
-RunName = Annotated[str, typer.Argument(metavar="RUN")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...")]
-OfTable = Annotated[str | None, typer.Option("--table", "-t", metavar="T")]
-OfRule = Annotated[str | None, typer.Option("--rule", metavar="RULE")]
-All = Annotated[bool, typer.Option("--all", help="Every open one, or those of --table and --rule.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Its name, as 'metal task runs' lists it.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As 'metal deadletter list' shows them; or --all.")]
+OfTable = Annotated[str | None, typer.Option("--table", "-t", metavar="T", help="Only those of this table.")]
+OfRule = Annotated[str | None, typer.Option("--rule", metavar="RULE", help="Only those that this rule rejected.")]
+All = Annotated[bool, typer.Option("--all", help="Every open one; with --table or --rule only theirs.")]
 
 LETTER = "_letter"  # in a file of corrected records: which letter the record corrects
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = typer.Typer(help="Records that could not be processed.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Look at, replay or discard records that weren't processed.",
+        no_args_is_help=True,
+    )
     group.command("list")(list_)
     group.command("show")(show_)
     group.command("replay")(replay)
@@ -34,14 +37,17 @@ def list_(
     run: RunName,
     of_table: OfTable = None,
     rule: OfRule = None,
-    state: Annotated[str | None, typer.Option("--state", help="open, replayed or discarded.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1)] = 50,
+    state: Annotated[
+        str | None, typer.Option("--state", help="Only those that are open, replayed or discarded.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Which records, why, and where they stood."""
+    """List a run's dead letters: which records, why, where they stood."""
     from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
 
-    with Client() as client:
+    with Client() as client, of_run(client, run, "deadletter list"):
         path = f"/runs/{run}/deadletters"
         counts = client.get(path, limit=1)["counts"]
         found = list(client.pages(path, limit, table=of_table, rule=rule, state=state))
@@ -58,14 +64,18 @@ def list_(
 
 def show_(
     run: RunName,
-    letter: Annotated[str, typer.Argument(metavar="ID")],
-    reveal: Annotated[bool, typer.Option("--raw/--no-raw", help="Also the record itself; audited.")] = True,
+    letter: Annotated[str, typer.Argument(metavar="ID", help="As 'metal deadletter list' shows it.")],
+    reveal: Annotated[bool, typer.Option("--raw/--no-raw", help="With the record itself, or without.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """One record, as it was read. That it was looked at stands in the audit log."""
-    from control_api.cli.client import Client
+    """Show one dead letter and its raw record.
 
-    with Client() as client:
+    Looking at a raw record is noted in the audit log.
+    """
+    from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
+
+    with Client() as client, of_run(client, run, "deadletter show"):
         found = client.get(f"/runs/{run}/deadletters/{letter}", reveal=reveal)
     if as_json:
         answer(found)
@@ -85,7 +95,8 @@ def replay(
     of_table: OfTable = None,
     rule: OfRule = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="Corrects a column in each record.")
+        list[str] | None,
+        typer.Option("--set", metavar="COLUMN=VALUE", help="Set a column in each record; may be repeated."),
     ] = None,
     file: Annotated[
         Path | None,
@@ -93,7 +104,10 @@ def replay(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send records through every stage again, as they were or corrected."""
+    """Send records through every stage again, corrected or not.
+
+    Name them by ID, or say --all; with --file they are named in the file.
+    """
     body = _chosen(ids, all_, of_table, rule) | {"set": _set(changes or [])}
     if file is not None:
         body["records"] = _records(file)
@@ -108,14 +122,18 @@ def discard(
     rule: OfRule = None,
     as_json: AsJson = False,
 ) -> None:
-    """Close records for good. A prepared run without an open one ends."""
+    """Give dead letters up for good.
+
+    A prepared run without an open one ends.
+    """
     _act(run, "discard", _chosen(ids, all_, of_table, rule), as_json)
 
 
 def _act(run: str, verb: str, body: dict[str, Any], as_json: bool) -> None:
     from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
 
-    with Client() as client:
+    with Client() as client, of_run(client, run, f"deadletter {verb}"):
         found = client.post(f"/runs/{run}/deadletters/{verb}", body)
     if as_json:
         answer(found)

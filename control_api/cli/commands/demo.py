@@ -24,10 +24,15 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    task: Annotated[Path, typer.Argument(metavar="TASK.yaml", help="The sample unless another is named.")] = EXAMPLE,
+    task: Annotated[
+        Path, typer.Argument(metavar="TASK.yaml", help="Another task file.", show_default="the sample, people")
+    ] = EXAMPLE,
     as_json: AsJson = False,
 ) -> None:
-    """Start the stack in a home of its own, run a sample task to prepared data, and say what to open next."""
+    """Start a stack, run a sample task and say what to look at.
+
+    The stack lives in ~/.metal-demo unless METAL_HOME names another folder.
+    """
     from control_api.cli import starting
     from control_api.cli.client import Client
     from control_api.cli.watching import counts, wait

@@ -11,8 +11,10 @@ import typer
 
 from control_api.cli.output import AsJson, answer, note, show, table
 
-RunName = Annotated[str, typer.Argument(metavar="RUN")]
-TableName = Annotated[str, typer.Option("--table", "-t", metavar="T")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Its name, as 'metal task runs' lists it.")]
+TableName = Annotated[
+    str, typer.Option("--table", "-t", metavar="T", help="A table of the run, as 'metal outbox list' shows it.")
+]
 Provenance = Annotated[bool, typer.Option("--provenance", help="Also where records come from and what changed them.")]
 
 
@@ -27,7 +29,7 @@ class Form(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = typer.Typer(help="What runs have prepared, held for review.", no_args_is_help=True)
+    group = typer.Typer(help="List, show and export what runs have prepared for review.", no_args_is_help=True)
     group.command("list")(list_)
     group.command("show")(show_)
     group.command("export")(export)
@@ -35,10 +37,11 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(run: RunName, as_json: AsJson = False) -> None:
-    """The tables of a run, and how many records stand in each."""
+    """List the tables of a run and how many records each has."""
     from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
 
-    with Client() as client:
+    with Client() as client, of_run(client, run, "outbox list"):
         found = client.get(f"/runs/{run}/outbox")
     if as_json:
         answer(found)
@@ -53,16 +56,19 @@ def list_(run: RunName, as_json: AsJson = False) -> None:
 def show_(
     run: RunName,
     name: TableName,
-    identity: Annotated[int | None, typer.Option("--id", help="One record, with its provenance.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1)] = 20,
+    identity: Annotated[
+        int | None, typer.Option("--id", metavar="ID", help="Only this record (its _id), with its provenance.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
     provenance: Provenance = False,
     as_json: AsJson = False,
 ) -> None:
-    """Records of a table, or one of them."""
+    """Show prepared records of a table, or one of them."""
     from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
 
     path = f"/runs/{run}/outbox/{name}"
-    with Client() as client:
+    with Client() as client, of_run(client, run, "outbox show"):
         if identity is None:
             found = list(client.pages(path, limit, provenance=provenance))
         else:
@@ -76,17 +82,21 @@ def show_(
 def export(
     run: RunName,
     name: TableName,
-    form: Annotated[Form, typer.Option("--format")] = Form.jsonl,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else stdout.")] = None,
+    form: Annotated[Form, typer.Option("--format", help="How the file is written.")] = Form.jsonl,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; else stdout.")] = None,
     provenance: Provenance = False,
     as_json: AsJson = False,
 ) -> None:
-    """The whole table as a file. A file appears whole or not at all."""
+    """Write all prepared records of a table as a file.
+
+    With --output the file appears whole or not at all.
+    """
     from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
 
     if output is None and as_json:
         raise typer.BadParameter("--json tells about the file that --output names; without it stdout is the file")
-    with Client() as client:
+    with Client() as client, of_run(client, run, "outbox export"):
         pieces = client.download(f"/runs/{run}/outbox/{name}/export", format=form.value, provenance=provenance)
         if output is None:
             for piece in pieces:

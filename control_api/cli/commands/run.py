@@ -16,11 +16,14 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    file: Annotated[Path, typer.Argument(metavar="TASK.yaml")],
-    wait: Annotated[bool, typer.Option("--wait", help="Until it is prepared, failed or stopped.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="TASK.yaml", help="A task file.")],
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Return when the run is prepared, failed or stopped; exit code 1 if not prepared."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Register, release and start a task."""
+    """Register a task file, release it and start a run of it."""
     from control_api.cli import starting
     from control_api.cli.client import Client
     from control_api.cli.watching import wait as wait_for

@@ -8,10 +8,10 @@ from importlib import import_module
 import typer
 
 SERVICES = {
-    "api": ("control_api.api.service", "The control API, with the relay of its events."),
-    "connect": ("connectors.connect.service", "Reads the sources of runs."),
-    "worker": ("processors.worker.service", "Runs every stage between sources and review store."),
-    "review": ("connectors.review.service", "Writes what is prepared into the review store."),
+    "api": ("control_api.api.service", "Run one service, the control API, in the foreground."),
+    "connect": ("connectors.connect.service", "Run one service, the readers of sources, in the foreground."),
+    "worker": ("processors.worker.service", "Run one service, the stages of processing, in the foreground."),
+    "review": ("connectors.review.service", "Run one service, the review store's writer, in the foreground."),
 }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deploy.stack import Status
 
 COLUMNS = ("state", "pid", "port", "restarts", "reason")
-Patience = Annotated[float, typer.Option(help="Seconds without progress after which it gives up.")]
+Patience = Annotated[float, typer.Option(metavar="SECONDS", help="Give up after so long without progress.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,11 @@ def up(
     only: Annotated[str, typer.Option(hidden=True, help="Comma-separated names.")] = "",
     timeout: Patience = 120.0,
 ) -> None:
-    """Start the stack and the services; does nothing when they run already."""
+    """Start Kafka, PostgreSQL and metal's services on this machine.
+
+    Does nothing when they run already. Everything is kept in METAL_HOME, which is
+    ~/.metal unless you set it.
+    """
     from deploy import stack
 
     names = [name.strip() for name in only.split(",")] if only else None
@@ -48,10 +52,15 @@ def up(
 
 
 def down(
-    purge: Annotated[bool, typer.Option("--purge", help="Also remove all state of this home.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also delete all data in METAL_HOME: tasks, runs, prepared records.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stop the services and the stack, whatever they are doing."""
+    """Stop what 'metal up' started.
+
+    Runs go on with the next 'metal up', unless --purge.
+    """
     from deploy import stack
 
     with unreachable():
@@ -63,14 +72,14 @@ def down(
 
 
 def status(as_json: AsJson = False) -> None:
-    """What runs, where it listens, how often it was started again."""
+    """Show which services run, and where they listen."""
     from deploy import stack
 
     _show(stack.status(), as_json)
 
 
 def scale(
-    counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N...", help="For example worker=3 connect=2.")],
+    counts: Annotated[list[str], typer.Argument(metavar="SERVICE=N", help="For example worker=3 connect=2.")],
     as_json: AsJson = False,
     timeout: Patience = 120.0,
 ) -> None:

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from control_api.cli.output import AsJson, answer, moment, note, show, table
+from schemas.run import State
 
-File = Annotated[Path, typer.Argument(metavar="TASK.yaml")]
-RunName = Annotated[str, typer.Argument(metavar="RUN")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Noted in the audit log.")]
+STATES = get_args(State)
+
+File = Annotated[Path, typer.Argument(metavar="TASK.yaml", help="A task file.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Its name, as 'metal task runs' lists it.")]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Its name, as 'metal task list' lists it.")]
+Version = Annotated[int | None, typer.Option("--version", min=1, help="A version of it; else the newest.")]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; noted in the audit log.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = typer.Typer(help="Tasks, and the runs of them.", no_args_is_help=True)
+    group = typer.Typer(help="Check task files; list tasks and runs; steer runs.", no_args_is_help=True)
     for command in (lint, list_, show_, runs, start, pause, resume, stop):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="task")
 
 
 def lint(file: File, as_json: AsJson = False) -> None:
-    """Say every mistake of a task file. Needs no service."""
+    """Tell every mistake in a task file.
+
+    Nothing needs to run for this. Exit code 2 if there are mistakes.
+    """
     from control_api.composition import components
     from schemas.task.load import lint as find
 
@@ -40,7 +48,7 @@ def lint(file: File, as_json: AsJson = False) -> None:
 
 
 def list_(as_json: AsJson = False) -> None:
-    """The newest version of each task."""
+    """List the registered tasks, each in its newest version."""
     found = _pages("/tasks")
     if as_json:
         answer({"tasks": found})
@@ -52,13 +60,17 @@ def list_(as_json: AsJson = False) -> None:
 
 
 def show_(
-    task: Annotated[str, typer.Argument(metavar="TASK")],
-    version: Annotated[int | None, typer.Option("--version", min=1)] = None,
+    task: TaskName,
+    version: Version = None,
     as_json: AsJson = False,
 ) -> None:
-    """A task as its author wrote it."""
+    """Print a task file as its author wrote it."""
+    from control_api.cli.client import Client
+    from control_api.cli.naming import of_task
+
     path = f"/tasks/{task}" if version is None else f"/tasks/{task}/versions/{version}"
-    found = _get(path)
+    with Client() as client, of_task(client, task, "task show"):
+        found = client.get(path)
     if as_json:
         answer(found)
         return
@@ -67,13 +79,23 @@ def show_(
 
 
 def runs(
-    task: Annotated[str | None, typer.Argument(metavar="TASK")] = None,
-    state: Annotated[list[str] | None, typer.Option("--state")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1)] = 20,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", help="Only runs of this task.")] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", help=f"Only runs that are {', '.join(STATES[:-1])} or {STATES[-1]}; may be repeated."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """The newest runs."""
-    found = _pages("/runs", limit, task=task, state=state)
+    """List runs, the newest first."""
+    from control_api.cli.client import Client
+    from control_api.cli.naming import of_task
+
+    with Client() as client:
+        found = list(client.pages("/runs", limit, task=task, state=state))
+        if task is not None and not found:
+            with of_task(client, task, "task runs"):
+                client.get(f"/tasks/{task}")
     if as_json:
         answer({"runs": found})
         return
@@ -82,40 +104,54 @@ def runs(
 
 
 def start(
-    task: Annotated[str, typer.Argument(metavar="TASK")],
-    version: Annotated[int | None, typer.Option("--version", min=1)] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it is prepared, failed or stopped.")] = False,
+    task: TaskName,
+    version: Version = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Return when the run is prepared, failed or stopped; exit code 1 if not prepared."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start a registered task: the version named, or the newest that is released."""
+    """Start a run of a registered task.
+
+    Of its newest released version, unless another is named.
+    """
     from control_api.cli import starting
     from control_api.cli.client import Client
     from control_api.cli.commands.run import report
+    from control_api.cli.naming import of_task
     from control_api.cli.watching import wait as wait_for
 
     with Client() as client:
-        run = starting.start(client, _released(client, task, version))
+        with of_task(client, task, "task start"):
+            run = starting.start(client, _released(client, task, version))
         finished = wait_for(client, run["run"], quiet=as_json) if wait else run
     report(finished, as_json, wait)
 
 
 def pause(run: RunName, reason: Reason = None, as_json: AsJson = False) -> None:
-    """Read the sources of a run no further; what was read goes on."""
+    """Read the sources of a run no further, until it is resumed.
+
+    What was read already is prepared.
+    """
     _steer(run, "pause", {"reason": reason}, as_json)
 
 
 def resume(run: RunName, reason: Reason = None, as_json: AsJson = False) -> None:
-    """Go on with a paused run."""
+    """Go on with a paused run where it was paused."""
     _steer(run, "resume", {"reason": reason}, as_json)
 
 
 def stop(
     run: RunName,
-    drop: Annotated[bool, typer.Option("--drop", help="Delete its prepared rows, too.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Delete its prepared records, too.")] = False,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a run for good; what is under way is dropped where it stands."""
+    """End a run for good.
+
+    What is not prepared yet is dropped; what is prepared stays, unless --drop.
+    """
     _steer(run, "stop", {"reason": reason, "drop_prepared": drop}, as_json)
 
 
@@ -129,20 +165,14 @@ def _released(client: Any, task: str, version: int | None) -> dict[str, Any]:
 
 def _steer(run: str, verb: str, body: dict[str, Any], as_json: bool) -> None:
     from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
 
-    with Client() as client:
+    with Client() as client, of_run(client, run, f"task {verb}"):
         found = client.post(f"/runs/{run}/{verb}", body)
     if as_json:
         answer(found)
     else:
         show(f"{found['run']}: {found['state']}")
-
-
-def _get(path: str) -> Any:
-    from control_api.cli.client import Client
-
-    with Client() as client:
-        return client.get(path)
 
 
 def _pages(path: str, limit: int | None = None, **query: Any) -> list[dict[str, Any]]:

@@ -205,3 +205,66 @@ def test_help_is_quick_and_lists_the_commands() -> None:
 def test_no_argument_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert metal([]) == 0
     assert "metal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["task", "pause"],
+        ["task", "resume"],
+        ["task", "stop"],
+        ["deadletter", "list"],
+        ["deadletter", "show", "*", "a-letter"],
+        ["deadletter", "replay", "*", "--all"],
+        ["deadletter", "discard", "*", "--all"],
+        ["outbox", "list"],
+        ["outbox", "show", "*", "--table", "thing"],
+        ["outbox", "export", "*", "--table", "thing"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_a_task_where_a_run_is_wanted(
+    arguments: list[str], ask: Ask, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asked(name: str) -> str:
+        given = [name if word == "*" else word for word in arguments]
+        capsys.readouterr()
+        assert metal(given if "*" in arguments else [*given, name]) == 2
+        return capsys.readouterr().err
+
+    command = " ".join(arguments[:2])
+    first = ask("run", file)[1]["run"]
+    assert f"small is a task, not a run; its running run is {first}: metal {command} {first}\n" in asked("small")
+    assert "'none'; see: metal task runs\n" in asked("none")
+    second = ask("task", "start", "small")[1]["run"]
+    assert "it has several open runs, see: metal task runs small\n" in asked("small")
+    for run in (first, second):
+        assert ask("task", "stop", run)[0] == 0
+    assert "it has no open run, see: metal task runs small\n" in asked("small")
+
+
+@pytest.mark.parametrize("verb", ["start", "show", "runs"])
+def test_a_run_or_a_file_where_a_task_is_wanted(
+    verb: str, ask: Ask, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ask("run", file)[1]["run"]
+    for name, said in (
+        (run, f"{run} is a run of the task small, not a task: metal task {verb} small\n"),
+        (file, f"{file} is a file, not a registered task: metal run {file}\n"),
+        ("none", "there is no task 'none'"),
+    ):
+        assert metal(["task", verb, name]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_task_where_a_file_is_wanted(here: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert metal(["run", "small"]) == 2
+    assert "metal task start small\n" in capsys.readouterr().err
+
+
+def test_what_is_not_there_of_a_run_that_is_stays_what_it_is(
+    ask: Ask, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ask("run", file)[1]["run"]
+    assert metal(["deadletter", "show", run, "none"]) == 2
+    assert capsys.readouterr().err == f"metal: run {run} has no dead letter none\n"
