@@ -69,7 +69,17 @@ class Writer(threading.Thread):
         self._close()
 
     def _settle(self, partition: Partition, chunk: Chunk) -> None:
-        """Comes back when the chunk is stored, or no longer ours to store."""
+        """Comes back when the chunk is stored, or no longer ours to store; what it waits for is its own to tell.
+
+        Others may go on meanwhile, where one table's disk is full, say: their success does not end this wait.
+        """
+        waiting = "{}/{}".format(*partition.place)
+        try:
+            self._until_stored(partition, chunk, waiting)
+        finally:
+            self._health.set(waiting, None)
+
+    def _until_stored(self, partition: Partition, chunk: Chunk, waiting: str) -> None:
         pause = 0.1
         while not self._stopping.is_set():
             try:
@@ -85,12 +95,12 @@ class Writer(threading.Thread):
                 self._evict(partition)
             except _AWAY as error:
                 self._close()
-                self._health.set("postgres", type(error).__name__)
+                self._health.set(waiting, f"not stored: {type(error).__name__}")
                 metrics.RETRIES.inc()
                 _log.warning("database_away", error=type(error).__name__, seconds=pause)
             except Exception as error:  # the thread goes on: what is wrong may pass, and /ready says it waits
                 self._close()
-                self._health.set("postgres", "a transaction fails for an unknown reason; see the log")
+                self._health.set(waiting, "not stored: a transaction fails for an unknown reason; see the log")
                 _log.error("transaction_failed", partition=partition.place, **_shown(error))
             self._stopping.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
