@@ -66,3 +66,16 @@ def test_a_worker_that_wakes_up_changes_nothing(rig: Rig, tmp_path: Path, fault_
         rig.settles(run, lambda: family.oracle(task), seconds=120)
     finally:
         rig.scale(worker=1)
+
+
+def test_a_worker_that_stops_in_order_syncs_its_local_state(rig: Rig) -> None:
+    def noted() -> set[str]:
+        return {path.read_text() for path in (rig.home / "state" / "0").glob("*/boot")}
+
+    try:
+        rig.scale(worker=0)
+        assert noted() == {"synced"}
+    finally:
+        rig.scale(worker=1)
+        rig.ready()
+    assert noted().isdisjoint({"synced"})
