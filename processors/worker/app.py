@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ SWEEP = 20.0  # seconds between looks for state of runs that are over
 
 
 class WorkerApp(faust.App):
+    revoked: Callable[[], None] = staticmethod(lambda: None)  # a rebalance begins: all partitions are given back
+
     def _new_transport(self) -> StrictTransport:
         return StrictTransport(self.conf.broker_consumer, self)
 
@@ -99,6 +102,7 @@ class Worker:
         for topic, (name, handle) in handlers.items():
             self.stages[name] = Stage(name, directory, handle)
             self._agent(topic, self.stages[name])
+        app.revoked = self._revoked
         for name, table in self.tables.items():
             table.on_recover(self._moved_callback(name))
         app.task(self._sweep)
@@ -123,13 +127,20 @@ class Worker:
     def _moved_callback(self, name: str) -> Any:
         async def moved() -> None:
             metrics.REBALANCES.inc()
-            everything = set(range(self.outlet.partitions))
-            self.stages[name].drop(everything)
-            if name == "merge":  # rules keep no state, so no table tells when their partitions move
-                self.stages["rules"].drop(everything)
-            self.parts[name].drop(everything)
+            self._drop(name)
 
         return moved
+
+    def _revoked(self) -> None:
+        for name in self.tables:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        everything = set(range(self.outlet.partitions))
+        self.stages[name].drop(everything)
+        if name == "merge":  # rules keep no state, so no table tells when their partitions move
+            self.stages["rules"].drop(everything)
+        self.parts[name].drop(everything)
 
     def assigned(self, topic: str) -> set[int]:
         return {tp.partition for tp in self.app.consumer.assignment() if tp.topic == topic}

@@ -2,7 +2,8 @@
 
 What always holds here: of a stage topic's partition, an agent sees every offset from the committed one on, strictly
 in order, each at least once. Stage topics are neither compacted nor transactional, so a hole in the offsets is an
-error and is answered by seeking back. Changelog topics are compacted and keep Faust's own reading. See docs/adr/0004.
+error and is answered by seeking back. Changelog topics are compacted, so a hole in them can't be told from what is
+gone: whatever was read of them is handed over in order, or read again. See docs/adr/0004.
 """
 
 from __future__ import annotations
@@ -22,16 +23,33 @@ log = structlog.get_logger()
 Key = tuple[str, int]
 
 
-class FairThread(driver.AIOKafkaConsumerThread):
-    """Polls the partitions in turn; aiokafka empties one before it looks at the next."""
+class StrictThread(driver.AIOKafkaConsumerThread):
+    """Polls the partitions in turn, where aiokafka empties one first, and knows which poll a seek has overtaken."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sought: defaultdict[TP, int] = defaultdict(int)  # how often recovery has sought
+        self.polled: dict[TP, int] = {}  # the same when the last poll returned
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         records = await super()._fetch_records(consumer, *args, **kwargs)
+        if not self.consumer.flow_active:
+            # Enforces: Faust drops what a poll gives now, also where recovery has sought already. It is read again.
+            for tp, some in records.items():
+                if tp in consumer.assignment():
+                    consumer.seek(tp, some[0].offset)
+            return {}
         fetched = consumer._fetcher._records
         for tp in records:
             if tp in fetched:  # more of it is left: the others come first
                 fetched.move_to_end(tp)
+        self.polled = {tp: self.sought[tp] for tp in records}
         return records
+
+    async def _seek_wait(self, consumer: Any, partitions: Any) -> None:
+        for tp in partitions:  # no poll returns between this and the seek
+            self.sought[tp] += 1
+        await super()._seek_wait(consumer, partitions)
 
 
 class StrictConsumer(driver.Consumer):
@@ -42,10 +60,11 @@ class StrictConsumer(driver.Consumer):
         self.expected: dict[TP, int | None] = {}  # next offset the drain loop may hand over
         self.due: dict[Key, int | None] = {}  # next offset an agent may process
         self.seeks: defaultdict[TP, int] = defaultdict(int)  # so that a slow hand-over notices that it is stale
+        self.missed: dict[TP, int] = {}  # changelogs of which something was not handed over since a seek
         self.holes = 0
 
-    def _new_consumer_thread(self) -> FairThread:
-        return FairThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> StrictThread:
+        return StrictThread(self, loop=self.loop, beacon=self.beacon)
 
     def _stage(self, tp: TP) -> bool:
         return not self._is_changelog_tp(tp)
@@ -95,10 +114,18 @@ class StrictConsumer(driver.Consumer):
                 if self._stage(tp):
                     await self._hand_over(tp, message)
                 else:
-                    read = self._read_offset[tp]
-                    if read is None or message.offset >= read:
-                        await self.wait_first(self.callback(message), self.suspend_flow.wait())
-                        self._read_offset[tp] = message.offset
+                    await self._restore(tp, message)
+
+    async def _restore(self, tp: TP, message: Any) -> None:
+        """Hands an entry of a changelog to the recovery, unless one before it was not: a seek follows then."""
+        thread = cast(StrictThread, self._thread)
+        at = thread.sought[tp]
+        if thread.polled.get(tp) != at or self.missed.get(tp) == at:
+            return
+        if await self._given(message):
+            self._read_offset[tp] = message.offset
+        else:
+            self.missed[tp] = at
 
     async def _hand_over(self, tp: TP, message: Any) -> None:
         want, at = self.expected.get(tp), self.seeks[tp]
@@ -107,6 +134,12 @@ class StrictConsumer(driver.Consumer):
         if message.offset > want:
             await self.rewind(tp, want)
             return
+        if await self._given(message) and at == self.seeks[tp]:
+            self.expected[tp] = message.offset + 1
+            self._read_offset[tp] = message.offset
+
+    async def _given(self, message: Any) -> bool:
+        """False if the flow was suspended before somebody took the message."""
         handed = asyncio.ensure_future(self.callback(message))
         suspended = asyncio.ensure_future(self.suspend_flow.wait())
         try:
@@ -115,17 +148,17 @@ class StrictConsumer(driver.Consumer):
             suspended.cancel()
         if not handed.done():
             handed.cancel()
-            return
+            return False
         handed.result()
-        if at == self.seeks[tp]:
-            self.expected[tp] = message.offset + 1
-            self._read_offset[tp] = message.offset
+        return True
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         for tp in revoked:
             self.seeks[tp] += 1
             self.expected.pop(tp, None)
             self.due.pop((tp.topic, tp.partition), None)
+        # Enforces: nothing is at work on a partition's state once it may be given away or read anew.
+        cast(Any, self.app).revoked()
         await super().on_partitions_revoked(revoked)
 
 

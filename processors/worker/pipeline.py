@@ -91,17 +91,21 @@ class Stage:
                     while window and queue.empty():
                         await self._settle(window)
                 stream, event = await queue.get()
-                window.append((stream, event, await self._process(partition, event)))
+                window.append((stream, event, await self._process(partition, queue, event)))
                 if len(window) >= DEPTH:
                     await self._settle(window)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            if self._leaving() or self._queues.get(partition) is not queue:
-                # The partition has moved, or this worker goes: nothing was acknowledged, so it is read again.
+            if self._lost(partition, queue):
+                # Nothing was acknowledged, so it is read again.
                 log.info("what was at work is left", stage=self.name, partition=partition, kind=type(error).__name__)
                 return
             end_process(f"the stage {self.name} can't go on with partition {partition}", error)
+
+    def _lost(self, partition: int, queue: asyncio.Queue[Any]) -> bool:
+        """The partition has moved, or this worker goes: its local state may be gone under the work that goes on."""
+        return self._leaving() or self._queues.get(partition) is not queue
 
     async def _settle(self, window: deque[tuple[Any, Any, Pending]]) -> None:
         stream, event, pending = window.popleft()
@@ -112,7 +116,7 @@ class Stage:
         metrics.ACKED.labels(self.name).inc()
         metrics.worked()
 
-    async def _process(self, partition: int, event: Any) -> Pending:
+    async def _process(self, partition: int, queue: asyncio.Queue[Any], event: Any) -> Pending:
         message = event.message
         delay = 0.2
         try:
@@ -129,6 +133,8 @@ class Stage:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
             except Fatal as error:
+                if self._lost(partition, queue):
+                    raise  # Enforces: a run is never halted for what a worker finds that no longer has the partition
                 if self._directory.over(header.run):
                     return []  # stopped while this batch was at work: what it needs may be gone already
                 log.error("a run is halted", stage=self.name, run=header.run, reason=str(error))

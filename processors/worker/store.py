@@ -23,6 +23,7 @@ from faust.types import TP
 from processors.worker import boot
 from processors.worker.ledger import Name
 from processors.worker.pipeline import end_process
+from schemas.errors import Retriable
 
 log = structlog.get_logger()
 
@@ -106,7 +107,7 @@ class SegmentStore(Store[bytes, bytes]):
         target = self.path(partition, key)
         with self._putting:
             if self._left:
-                return
+                raise Retriable("this worker goes: what comes late is left to whoever comes next")
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             partial = target.with_suffix(".part")
             with open(partial, "wb") as file:

@@ -21,6 +21,7 @@ class SegmentTable(Table[bytes, bytes]):
     def __init__(self, app: faust.App, *, folder: Path, **kwargs: Any) -> None:
         self._folder = folder
         self._orders: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         super().__init__(app, key_type=bytes, value_type=bytes, recovery_buffer_size=4, **kwargs)
 
     def _new_store(self) -> SegmentStore:
@@ -39,7 +40,10 @@ class SegmentTable(Table[bytes, bytes]):
             self.store.wrote(TP(self.changelog_topic_name, partition), record.offset)
 
     async def _send(self, partition: int, key: bytes, value: bytes | None) -> Any:
-        sent = await self.app.producer.send(self.changelog_topic_name, key, value, partition, None, None)
+        # Enforces: entries stand in the log in the order of their inputs, or progress could be there without its rows.
+        # Who waits for room in the producer's batch is not woken in turn.
+        async with self._turns[partition]:
+            sent = await self.app.producer.send(self.changelog_topic_name, key, value, partition, None, None)
         end_on_failure(sent)
         return sent
 

@@ -95,9 +95,19 @@ def plan(services: Sequence[str], rounds: int, seed: int) -> list[str]:
 
 
 @contextmanager
-def doomed(rig: Rig, service: str, failpoint: str, folder: Path, nth: int = 1) -> Iterator[subprocess.Popen[bytes]]:
-    """One process of a service, in place of the supervised ones, that dies at a failpoint."""
+def unsupervised(rig: Rig, service: str) -> Iterator[None]:
+    """Without supervised processes of a service, so that others can stand in for them."""
     rig.scale(**{service: 0})
+    try:
+        yield
+    finally:
+        rig.scale(**{service: 1})
+        rig.ready()
+
+
+@contextmanager
+def doomed(rig: Rig, service: str, failpoint: str, folder: Path, nth: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of an unsupervised service that dies at a failpoint."""
     port = pick([])
     environment = {
         **os.environ,
@@ -106,7 +116,7 @@ def doomed(rig: Rig, service: str, failpoint: str, folder: Path, nth: int = 1) -
         "METAL_PORT": str(port),
         "METAL_FAILPOINTS": f"{failpoint}=kill:{nth}",
     }
-    with (folder / f"{failpoint}.log").open("wb") as log:
+    with (folder / f"{failpoint}.log").open("ab") as log:
         process = subprocess.Popen(
             [*rig.command, service], env=environment, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True
         )
@@ -116,8 +126,6 @@ def doomed(rig: Rig, service: str, failpoint: str, folder: Path, nth: int = 1) -
         if process.poll() is None:
             process.kill()
         process.wait()
-        rig.scale(**{service: 1})
-        rig.ready()
 
 
 def dies(process: subprocess.Popen[bytes], seconds: float = 60) -> None:

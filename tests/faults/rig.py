@@ -26,7 +26,7 @@ from tests.oracle import Oracle, differences
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "control_api.cli.main")
-QUICK = {"METAL_SESSION_SECONDS": "6", "METAL_LEASE_SECONDS": "3", "METAL_PARTITIONS": "8"}
+QUICK = {"METAL_SESSION_SECONDS": "4", "METAL_LEASE_SECONDS": "3", "METAL_PARTITIONS": "8"}
 OVER = ("prepared", "failed", "stopped")
 T = TypeVar("T")
 

@@ -130,6 +130,32 @@ def test_a_fatal_error_halts_its_run_alone() -> None:
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("leaving", [False, True])
+def test_what_fails_after_its_partition_has_gone_halts_no_run(leaving: bool) -> None:
+    """Its local state may have gone under the work: whoever has the partition now does it again."""
+
+    async def play() -> None:
+        reached = asyncio.Event()
+
+        async def handle(partition: int, offset: int, header: Header, _: bytes) -> list[Awaitable[Any]]:
+            if leaving:
+                rig.app.should_stop = True
+            else:
+                rig.stage.drop({0})
+            reached.set()
+            raise Fatal("a file that was there is gone")
+
+        rig = Rig(handle)
+        async with rig:
+            rig.give(event(0))
+            await reached.wait()
+            await asyncio.sleep(0.05)
+            assert rig.failed == []
+            assert rig.stream.acknowledged == []
+
+    asyncio.run(play())
+
+
 def test_a_run_that_was_stopped_meanwhile_does_not_fail() -> None:
     async def play() -> None:
         async def handle(partition: int, offset: int, header: Header, _: bytes) -> list[Awaitable[Any]]:
