@@ -164,6 +164,27 @@ def test_a_log_that_was_trimmed_is_gone_on_with_where_it_begins() -> None:
     assert consumer._committed_offset[PLACE] == 6  # else the missing offsets hold up every later commit
 
 
+def test_work_ends_before_anything_of_a_rebalance_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it goes on with a state that is given away or read anew under it."""
+    told: list[str] = []
+
+    async def theirs(*_: Any) -> None:
+        told.append("Faust's part")
+
+    async def play() -> None:
+        consumer = Loose(Log(1), 0)
+        consumer.app = cast(Any, type("App", (), {"revoked": staticmethod(lambda: told.append("dropped"))})())
+        await consumer.perform_seek()
+        await consumer.on_partitions_revoked({PLACE})
+        assert KEY not in consumer.due
+        await consumer.fetch()
+        assert consumer.handed == []
+
+    monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", theirs)
+    asyncio.run(play())
+    assert told == ["dropped", "Faust's part"]
+
+
 # What is mended must still be what Faust calls.
 
 
