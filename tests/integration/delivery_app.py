@@ -70,6 +70,7 @@ def wire(app: WorkerApp, topic: str, folder: Path, notes: Notes) -> None:
         await app._stopped.wait()
         threading.Timer(8.0, os._exit, (0,)).start()
 
+    app.revoked = lambda: stage.drop(set(range(PARTITIONS)))
     app.agent(channel, name="told", concurrency=1)(told)
     table.on_recover(moved)
     app.task(end_in_time)
