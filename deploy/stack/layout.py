@@ -59,7 +59,9 @@ class Layout:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             marker = self.root / MARKER
             if not marker.exists():
-                if {path.name for path in self.root.iterdir()} - BEFORE_UP:
+                foreign = {path.name for path in self.root.iterdir()} - BEFORE_UP
+                # Another process may make the home meanwhile: its marker comes before all else that it makes.
+                if foreign and not marker.exists():
                     raise Fatal(
                         f"{self.root} is not empty and is not a home of METAL; "
                         "set METAL_HOME to a new or empty directory"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def test_a_folder_of_something_else_is_no_home(tmp_path: Path) -> None:
         Layout.of(tmp_path).create()
     Layout.of(tmp_path).purge()
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_home_that_many_make_at_once_is_theirs(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for turn in range(200):
+            root = tmp_path / str(turn)
+            made = list(pool.map(lambda _, root=root: Layout.of(root).create(), range(4)))
+            assert {layout.root for layout in made} == {root}
 
 
 def test_nobody_else_can_look_into_a_home(tmp_path: Path) -> None:
