@@ -91,6 +91,9 @@ def argv(layout: Layout, desired: Desired, name: str, ports: list[int]) -> list[
 def environment(root: Path, index: int, ports: list[int]) -> dict[str, str]:
     return {
         "POLARS_MAX_THREADS": "1",  # stages work on several batches at once, so a thread for each is the quickest
+        # Buffers are of every size and come from many threads: other pools hold twice of what is in use.
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "MALLOC_ARENA_MAX": "2",
         **os.environ,
         "METAL_HOME": str(root),
         "METAL_INSTANCE": str(index),

@@ -181,7 +181,9 @@ def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
 
 def framed(blocks: Sequence[Block]) -> pl.DataFrame:
     """Blocks, or pieces of them, as one frame: making a frame costs more than opening a block."""
-    return _frame(pa.Table.from_batches([rows for rows, _ in blocks]), np.concatenate([one for _, one in blocks]))
+    # Combined, because every step on many small chunks costs more, and a slice would keep its whole block.
+    table = pa.Table.from_batches([rows for rows, _ in blocks]).combine_chunks()
+    return _frame(table, np.concatenate([one for _, one in blocks]))
 
 
 def _frame(table: pa.Table, hashes: Hashes) -> pl.DataFrame:
