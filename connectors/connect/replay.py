@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import Any
 
@@ -19,6 +20,7 @@ from control_api.store.db import Connections
 from schemas import extracted, sealing
 from schemas.columns import LINE, OP, POSITION
 from schemas.headers import FINAL
+from schemas.memo import MEMO, Memo
 from schemas.task.model import Changes, Column, Source
 
 log = structlog.get_logger()
@@ -33,21 +35,36 @@ def run_replays(reader: LaneReader, store: Connections) -> None:
         at = reader.state.positions.get(SPLIT, {"position": 0})["position"]
         with store() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(
-                "SELECT r.seq, r.letter, r.tab, r.source, r.sealed, (d.position->>'change')::bigint"
+                "SELECT r.seq, r.letter, r.tab, r.source, r.sealed, d.sealed, (d.position->>'change')::bigint"
                 " FROM metal.replays r LEFT JOIN metal.dead_letters d ON d.id = r.letter"
                 " WHERE r.run = %s AND r.seq > %s ORDER BY r.seq",
                 (run.run, at),
             ).fetchall()
-        for seq, letter, table, source, sealed, change in rows:
+        for seq, letter, table, source, sealed, first, change in rows:
             record = orjson.loads(sealing.unseal(key, bytes(sealed), letter))
-            _send(reader, seq, table, source, record, change or 0)
+            memo = _memo(orjson.loads(sealing.unseal(key, bytes(first), letter)), record) if first else None
+            _send(reader, seq, table, source, record, change or 0, memo)
         _end(reader)  # also when an earlier owner sent the records and died before their barrier
         if reader.flush():
             reader.save(done=True)
         return
 
 
-def _send(reader: LaneReader, seq: int, table: str, source: str, record: dict[str, Any], change: int) -> None:
+def _memo(letter: dict[str, Any], record: dict[str, Any]) -> Memo | None:
+    """What the letter remembers, as it holds for its correction."""
+    told = letter.get(MEMO)
+    return None if told is None else Memo.read(told).after(letter, record)
+
+
+def _send(
+    reader: LaneReader,
+    seq: int,
+    table: str,
+    source: str,
+    record: dict[str, Any],
+    change: int,
+    memo: Memo | None,
+) -> None:
     spec = reader.run.spec.tables[table]
     told = spec.sources[source]
     frame, rejects = _typed(record, dict(spec.columns), seq, change, TextOptions(_allows_nan(told)))
@@ -62,6 +79,9 @@ def _send(reader: LaneReader, seq: int, table: str, source: str, record: dict[st
         "rejects": rejects.height,
         "at": time.time(),
     }
+    if memo is not None:
+        sealed = sealing.seal(reader.around.key, orjson.dumps(memo.told()), MEMO)
+        extra[MEMO] = base64.b64encode(sealed).decode()
     header = reader.header("data", table, frame.height + rejects.height, 0, extra)
     reader.send(header, extracted.seal(frame, rejects, reader.around.key))
 

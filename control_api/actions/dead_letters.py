@@ -19,6 +19,7 @@ from control_api.store import audit, control, lanes
 from control_api.store.db import Connection
 from control_api.store.keys import get_key
 from schemas.errors import Conflict, NotFound
+from schemas.memo import MEMO
 from schemas.sealing import seal, unseal
 
 State = Literal["open", "replayed", "discarded"]
@@ -193,7 +194,8 @@ def _check_source(chosen: Sequence[Letter]) -> None:
 
 def _opened(conn: Connection, key: bytes, letters: Sequence[str]) -> dict[str, dict[str, Any]]:
     rows = conn.execute("SELECT id, sealed FROM metal.dead_letters WHERE id = ANY(%s)", (list(letters),))
-    return {letter: orjson.loads(unseal(key, sealed, letter)) for letter, sealed in rows if sealed}
+    opened = {letter: orjson.loads(unseal(key, sealed, letter)) for letter, sealed in rows if sealed}
+    return {letter: {name: record[name] for name in record if name != MEMO} for letter, record in opened.items()}
 
 
 def _send_again(

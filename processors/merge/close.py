@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from processors.merge.corrections import CONTENT, SAID, content_of, said_of
 from processors.merge.resolve import CONFLICT, IDENT, Generate, Merged, differences, resolve
 from processors.plan import TablePlan
 from processors.segments.format import Segment, lookup, wanted
@@ -19,6 +20,7 @@ from processors.segments.walk import ranges, walk
 from schemas.columns import CHANGED, HASH, SOURCE
 
 RANGE_ROWS = 1 << 16
+_OWN = "_own"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Change:
     upserts: pl.DataFrame  # `_ident`, `_src`, `_chg` and the columns after transforms
     gone: pl.DataFrame  # `_ident` of rows that are no longer
     counts: dict[str, Any]  # differences, to be added to what was counted
-    rejected: pl.DataFrame  # rows that a transform could not process
+    rejected: pl.DataFrame  # rows that a transform could not process, as they went into the merge
     fresh: bool = False  # none of these keys was there before, so every row is one more
 
 
@@ -53,8 +55,10 @@ def close(
             continue
         was = _state(before.sort(HASH), plan, seed, generate)
         upserts, gone = differences(was.rows, after.rows, plan.carried)
-        told = [IDENT, SOURCE, *plan.columns]  # a correction that falls again is another record of that identity
-        rejected = after.rejected.join(was.rejected.select(told), on=told, how="anti", nulls_equal=True)
+        rejected = after.rejected
+        if rejected.height and was.rejected.height:
+            told = [CONTENT, SAID]  # a correction that falls again is told again, also where it corrects nothing
+            rejected = rejected.join(was.rejected.select(told), on=told, how="anti")
         yield Change(upserts, gone, _minus(after.counts, was.counts), rejected)
 
 
@@ -66,7 +70,7 @@ def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) 
     merged: Merged = resolve(frame, plan.merge, seed, generate)
     counts: dict[str, Any] = {
         "merged": merged.merged,
-        "rejected": 0,
+        "rejected": merged.replaced,
         "dropped": {},
         "prepared": merged.kept.height,
     }
@@ -77,9 +81,34 @@ def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) 
         return _State(kept, counts, kept.clear())
     outcome = plan.transform.apply(kept)
     counts["dropped"] |= outcome.dropped
-    counts["rejected"] = outcome.rejected.height
+    counts["rejected"] += outcome.rejected.height
     counts["prepared"] = outcome.kept.height
-    return _State(outcome.kept, counts, outcome.rejected)
+    rejected = outcome.rejected
+    if rejected.height:
+        rejected = _as_it_came(rejected, merged, plan)
+        rejected = _told_apart(rejected, frame, plan, seed, generate)
+    return _State(outcome.kept, counts, rejected)
+
+
+def _as_it_came(rejected: pl.DataFrame, merged: Merged, plan: TablePlan) -> pl.DataFrame:
+    """Under its own key, and with where it stands: what a correction needs to take its place."""
+    where = [HASH, *plan.change_columns]
+    rejected = rejected.join(merged.kept.select(IDENT, *where), on=IDENT, how="left", maintain_order="left")
+    if merged.renamed is None:
+        return rejected
+    key = plan.merge.regenerate
+    own = merged.renamed.rename({key: _OWN})
+    found = rejected.join(own, on=IDENT, how="left", maintain_order="left")
+    return found.with_columns(pl.coalesce(_OWN, key).alias(key)).drop(_OWN)
+
+
+def _told_apart(
+    rejected: pl.DataFrame, frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate
+) -> pl.DataFrame:
+    """A record without a key is told by its identity, any other by what it holds."""
+    if not plan.merge.key:
+        return rejected.with_columns(pl.col(IDENT).alias(CONTENT), pl.lit(0, dtype=pl.Int64).alias(SAID))
+    return said_of(rejected.with_columns(content_of(rejected, plan.columns, seed, generate)), frame)
 
 
 def _minus(after: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

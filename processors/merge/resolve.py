@@ -7,11 +7,12 @@ kept, merged away or dropped as a conflict, and nothing else. Rows come sorted b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import polars as pl
 
+from processors.merge.corrections import content_of, heed, spoken
 from schemas.columns import CHANGED, HASH, OP, POSITION, SOURCE, WEIGHT, ColumnType
 
 IDENT = "_ident"  # UInt64: tells the kept record from all others of its table
@@ -41,10 +42,24 @@ class Merged:
     read: int
     merged: int
     conflicts: int
+    replaced: int = 0  # records that have a correction
+    renamed: pl.DataFrame | None = None  # identities of records under a new key, and the key that they came with
 
 
 def resolve(frame: pl.DataFrame, plan: MergePlan, content_seed: int, generate: Generate) -> Merged:
-    """`frame` holds every record of the keys in it, sorted by hash."""
+    """`frame` holds every record of the keys in it, and every word on one, sorted by hash."""
+    if plan.key and spoken(frame):
+
+        def contents(rows: pl.DataFrame) -> pl.Series:
+            return content_of(rows, plan.columns, content_seed, generate)
+
+        stands, read, replaced = heed(frame, plan.changes, contents)
+        found = _resolve(stands, plan, content_seed, generate)
+        return replace(found, read=read, merged=found.merged + read - found.read - replaced, replaced=replaced)
+    return _resolve(frame, plan, content_seed, generate)
+
+
+def _resolve(frame: pl.DataFrame, plan: MergePlan, content_seed: int, generate: Generate) -> Merged:
     read = int(frame.get_column(WEIGHT).sum())
     if not plan.key:
         kept = frame.with_columns(pl.col(HASH).alias(IDENT))
@@ -59,14 +74,15 @@ def resolve(frame: pl.DataFrame, plan: MergePlan, content_seed: int, generate: G
         return Merged(singles, read, read - singles.height, 0)
     if plan.changes:
         rest = _last_changes(rest, plan)
+    renamed = None
     if plan.strategy == "prefer":
         kept, conflicts = _preferred(rest, plan), 0
     elif plan.strategy == "drop_all":
         kept, conflicts = _without_conflicts(_distinct(rest, plan), plan)
     else:
-        kept, conflicts = _under_new_keys(_distinct(rest, plan), plan, content_seed, generate), 0
+        (kept, renamed), conflicts = _under_new_keys(_distinct(rest, plan), plan, content_seed, generate), 0
     whole = pl.concat([singles, kept.select(singles.columns)]).sort(HASH)
-    return Merged(whole, read, read - whole.height - conflicts, conflicts)
+    return Merged(whole, read, read - whole.height - conflicts, conflicts, renamed=renamed)
 
 
 def _stand_alone(frame: pl.DataFrame) -> pl.Series:
@@ -123,20 +139,22 @@ def _without_conflicts(distinct: pl.DataFrame, plan: MergePlan) -> tuple[pl.Data
     return kept.with_columns(pl.col(HASH).alias(IDENT)), conflicts
 
 
-def _under_new_keys(distinct: pl.DataFrame, plan: MergePlan, seed: int, generate: Generate) -> pl.DataFrame:
+def _under_new_keys(
+    distinct: pl.DataFrame, plan: MergePlan, seed: int, generate: Generate
+) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     counted = distinct.with_columns(pl.len().over(plan.key).alias(_TOTAL))
     alone = counted.filter(pl.col(_TOTAL) == 1).drop(_TOTAL).with_columns(pl.col(HASH).alias(IDENT))
     several = counted.filter(pl.col(_TOTAL) > 1).drop(_TOTAL)
     if several.height == 0:
-        return alone
-    content = several.select(pl.struct(plan.columns).hash(seed)).to_series()
-    several = several.with_columns(generate(content).alias(IDENT))
+        return alone, None
+    several = several.with_columns(content_of(several, plan.columns, seed, generate).alias(IDENT))
+    renamed = several.select(IDENT, plan.regenerate)
     if plan.regenerate_type == "string":
         hexed = pl.Series([f"{value:016x}" for value in several.get_column(IDENT).to_list()])
         new = pl.concat_str([pl.col(plan.regenerate), pl.lit("~"), hexed])
     else:
         new = -(pl.col(IDENT) // 2).cast(pl.Int64) - 1  # never a key that a system counts up to
-    return pl.concat([alone, several.with_columns(new.alias(plan.regenerate))])
+    return pl.concat([alone, several.with_columns(new.alias(plan.regenerate))]), renamed
 
 
 def differences(old: pl.DataFrame, new: pl.DataFrame, columns: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -8,7 +8,7 @@ Knows rules only by what was found; knows no file, topic or merge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -57,6 +57,11 @@ class CompiledRules:
     passes: tuple[Pass, ...]
     checks: tuple[Check, ...]
     flags: pl.Expr
+    effects: tuple[tuple[str, list[tuple[str, Effect]]], ...] = ()
+
+    def settled(self, columns: Collection[str], changed: int) -> CompiledRules:
+        """For records whose `columns` have passed these rules already, which then set the bits of `changed`."""
+        return _assemble(self.effects, columns, changed)
 
     def apply(self, frame: pl.DataFrame) -> Outcome:
         work = frame
@@ -161,13 +166,21 @@ def _column_effects(
     return [(key, effect) for _, key, effect in told], mistakes
 
 
-def _assemble(effects: list[tuple[str, list[tuple[str, Effect]]]]) -> CompiledRules:
+def _assemble(
+    effects: Sequence[tuple[str, list[tuple[str, Effect]]]], settled: Collection[str] = (), changed: int = 0
+) -> CompiledRules:
     depth = max((len(told) for _, told in effects), default=0)
     plan: list[tuple[list[pl.Expr], list[pl.Expr]]] = [([], []) for _ in range(depth)]
     checks: list[Check] = []
     changes: list[tuple[str, str]] = []
     for column, told in effects:
         for (compute, settle), (rule, effect) in zip(plan, told, strict=False):
+            if column in settled:
+                if effect.value is not None:
+                    bit = changed >> min(len(changes), BITS - 1) & 1
+                    compute.append(pl.lit(bool(bit)).alias(f"~changed{len(changes)}"))
+                    changes.append((column, rule))
+                continue
             if effect.fails is not None:
                 check = Check(column, rule, effect.verdict, effect.reason, f"~fails{len(checks)}")
                 checks.append(check)
@@ -183,7 +196,7 @@ def _assemble(effects: list[tuple[str, list[tuple[str, Effect]]]]) -> CompiledRu
                     compute.append(effect.changed.fill_null(False).alias(flag))
     passes = tuple(Pass(tuple(compute), tuple(settle)) for compute, settle in plan if compute)
     named = tuple(changes) if len(changes) <= BITS else (*changes[: BITS - 1], FURTHER)
-    return CompiledRules(named, passes, tuple(checks), _flags(len(changes)))
+    return CompiledRules(named, passes, tuple(checks), _flags(len(changes)), tuple(effects))
 
 
 def _flags(count: int) -> pl.Expr:

@@ -6,13 +6,14 @@ batch caused changes nothing behind it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from processors.plan import TablePlan
 from processors.segments.format import build
+from processors.worker.corrections import memo_of, words
 from processors.worker.directory import RunInfo
 from processors.worker.letters import ROW, fallen, unreadable
 from processors.worker.withdrawn import withdrawn_by_rule, withdrawn_unread
@@ -36,8 +37,11 @@ class Cleansed:
 
 def cleanse(payload: bytes, header: Header, info: RunInfo) -> Cleansed:
     table = info.plan.tables[header.table]
+    memo = memo_of(header, info)
+    if memo is not None:
+        table = replace(table, rules=table.rules.settled(memo.ruled, memo.changed))
     rows, bad = extracted.unseal(payload, info.key)
-    letters = unreadable(bad, header, info)
+    letters = unreadable(bad, header, info, memo)
     read, dropped = len(letters), {}
     placed: list[pl.DataFrame] = []
     if rows is not None:
@@ -48,17 +52,29 @@ def cleanse(payload: bytes, header: Header, info: RunInfo) -> Cleansed:
         dropped = outcome.dropped
         kept, keyless = _without_key(outcome.kept, table)
         for rejected in (outcome.rejected, *rejects, keyless):
-            letters += fallen(rejected, header, info)
+            letters += fallen(rejected, header, info, memo)
         placed += [_weighing(kept, 1), *(_weighing(one, 0) for one in withdrawn_by_rule(rows, kept, table))]
     if bad is not None and header.extra["source"] in table.merge.changes:
         placed.append(_weighing(withdrawn_unread(bad, table), 0))
-    parts = _place(pl.concat(placed, how="diagonal"), table, header, info) if placed else {}
+    parts: dict[int, tuple[bytes, int]] = {}
+    if memo is not None:
+        placed.append(_none(table))
+    if placed:
+        frame = _place(pl.concat(placed, how="diagonal"), table, header, info)
+        said = words(frame, table, header, info)
+        parts = _parts(pl.concat([frame, said]).sort(HASH) if said.height else frame, info)
     return Cleansed(parts, {"read": read, "rejected": len(letters), "dropped": dropped}, letters)
 
 
 def _weighing(rows: pl.DataFrame, weight: int) -> pl.DataFrame:
     """What fell was counted where it fell, so as a deletion it weighs nothing."""
     return rows.with_columns(pl.lit(weight, dtype=pl.Int64).alias(WEIGHT))
+
+
+def _none(table: TablePlan) -> pl.DataFrame:
+    """What is left of a correction that could not be read: it still withdraws the record that it corrects."""
+    columns = {name: table.declared[name].kind.polars for name in table.columns}
+    return pl.DataFrame(schema={**columns, ROW: pl.UInt32(), CHANGED: pl.UInt64(), WEIGHT: pl.Int64()})
 
 
 def _mark(frame: pl.DataFrame, column: str, rule: str, reason: str) -> pl.DataFrame:
@@ -91,9 +107,8 @@ def _without_key(kept: pl.DataFrame, table: TablePlan) -> tuple[pl.DataFrame, pl
     return kept, pl.concat(found) if found else empty
 
 
-def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) -> dict[int, tuple[bytes, int]]:
-    if kept.height == 0:
-        return {}
+def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) -> pl.DataFrame:
+    """The rows as the merge takes them, sorted by hash."""
     if table.merge.key:
         place = hash_of(table.merge.key, info.key)
     else:  # a record without a key is told by where it was read
@@ -105,7 +120,7 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
         pl.col(name) if name in kept.columns else pl.lit(0, dtype=CHANGE_TYPES[name]).alias(name)
         for name in table.change_columns  # a source that only adds stands beside one that tells changes
     ]
-    frame = kept.select(
+    return kept.select(
         *table.columns,
         *change,
         CHANGED,
@@ -113,6 +128,11 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
         WEIGHT,
         place,
     ).sort(HASH)
+
+
+def _parts(frame: pl.DataFrame, info: RunInfo) -> dict[int, tuple[bytes, int]]:
+    if frame.height == 0:
+        return {}
     block_rows = POINT_BLOCK_ROWS if info.mode == "continuous" else BLOCK_ROWS
     if info.partitions == 1:
         return {0: (build(frame, info.key, block_rows), frame.height)}

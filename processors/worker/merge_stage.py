@@ -9,37 +9,28 @@ from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import orjson
 import polars as pl
 
 from connectors.failpoints import hit
-from processors.anonymize.identity import identities
 from processors.merge.close import Change, close
-from processors.merge.resolve import IDENT
 from processors.plan import TablePlan
 from processors.worker import metrics
+from processors.worker.corrections import generate as _generate
 from processors.worker.directory import Directory, RunInfo
 from processors.worker.intake import add_counts, closing, take
-from processors.worker.letters import plain
+from processors.worker.letters import merged_letters
 from processors.worker.outlet import Outlet
 from processors.worker.parts import Parts
 from processors.worker.pipeline import in_pool
 from processors.worker.rules_stage import send_letters
 from processors.worker.run_part import RunPart
 from processors.worker.shape import prepared, related
-from schemas import sealing, topics
+from schemas import topics
 from schemas.headers import FINAL, Header
 from schemas.placement import seed
 
 CLOSES = 2  # partitions that close at once: each holds a block of every segment of its own
 WINDOW = 4  # batches sent and not yet known to be durable
-
-
-def _generate(info: RunInfo, table: str) -> Any:
-    def generate(content: pl.Series) -> pl.Series:
-        return identities(content, f"{table}.key", info.key).reinterpret(signed=False)
-
-    return generate
 
 
 class MergeStage:
@@ -128,22 +119,7 @@ class MergeStage:
             yield change, payload
 
     async def _reject(self, part: RunPart, table: TablePlan, rejected: pl.DataFrame) -> list[Awaitable[Any]]:
-        letters = []
-        for row in rejected.iter_rows(named=True):
-            name = f"{part.info.run}/{table.name}/merge/{part.progress.closes}/{row[IDENT]}"
-            record = {column: row[column] for column in table.columns}
-            letters.append(
-                {
-                    "id": name,
-                    "rule": row["_rule"],
-                    "column": row["_column"],
-                    "reason": row["_reason"],
-                    "position": orjson.dumps(
-                        {"source": table.sources[row["_src"]], "split": "", "line": None}
-                    ).decode(),
-                    "sealed": sealing.seal(part.info.key, orjson.dumps(record, default=plain), name),
-                }
-            )
+        letters = merged_letters(rejected, table, part.info)
         return await send_letters(self._outlet, part.info, table.name, "transform", letters)
 
     async def _send(

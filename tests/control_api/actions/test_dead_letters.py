@@ -13,6 +13,7 @@ from control_api.actions.dead_letters import Filter
 from control_api.store.db import Connection
 from control_api.store.keys import get_key
 from schemas.errors import Conflict, NotFound
+from schemas.memo import MEMO, Memo, Place
 from schemas.run import REPLAY_LANE
 from schemas.sealing import unseal
 from tests.control_api.prepared import add_letters
@@ -63,6 +64,13 @@ def test_revealing_is_audited_without_the_record(conn: Connection, run: str, let
     assert row == ("ann", f"{run}/{letters[1]}", {"table": "thing"})
     with pytest.raises(NotFound):
         dead_letters.reveal(conn, MASTER, "ann", run, "nothing")
+
+
+def test_what_a_letter_remembers_for_the_engine_is_shown_to_nobody(conn: Connection, run: str) -> None:
+    (letter,) = add_letters(conn, run, [RECORDS[1] | {MEMO: Memo(Place(1, 2, 3)).told()}])
+    assert dead_letters.reveal(conn, MASTER, "ann", run, letter) == RECORDS[1]
+    dead_letters.replay(conn, MASTER, "ann", run, [letter], {"id": 7})
+    assert replayed(conn, run) == [RECORDS[1] | {"id": 7}]
 
 
 def test_a_replay_is_sealed_told_and_audited(conn: Connection, run: str, letters: list[str]) -> None:

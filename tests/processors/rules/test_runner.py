@@ -111,6 +111,25 @@ def test_changes_are_numbered_by_bits() -> None:
     )
 
 
+def test_columns_that_passed_already_keep_value_and_bits() -> None:
+    declared = {
+        "a": {
+            "type": "string",
+            "replace": {"matches": "^", "with": "~"},
+            "pattern": {"matches": "~[a-z]", "otherwise": "drop"},
+        },
+        "b": {"type": "string", "normalize": ["trim"], "replace": {"matches": "^", "with": "~"}},
+    }
+    frame = frame_of(declared, a=["~x", "x"], b=["~y", "y"])
+    rules = compiled(**declared)
+    outcome = rules.settled(["b"], 0b101).apply(frame)
+    assert outcome.kept.select("a", "b", "_chg").rows() == [("~x", "y", 0b101)]
+    assert outcome.dropped == {"a.pattern": 1}
+    untouched = rules.settled(["a", "b"], 0b101).apply(frame)
+    assert untouched.kept.select("a", "b", "_chg").rows() == [("~x", "~y", 0b101), ("x", "y", 0b101)]
+    assert rules.settled([], 0).apply(frame).kept.equals(rules.apply(frame).kept)
+
+
 def test_phases_do_not_depend_on_the_order_written() -> None:
     rules = {
         "empty": {"replace": "none"},
