@@ -54,7 +54,7 @@ def spec_of(strategy: str) -> Task:
     table = {
         "columns": {"id": mark, "code": mark, "share": {"type": "float64"}},
         "sources": {"crm": {**source, "changes": strategy == "changes"}, "erp": source},
-        "primary_key": {"column": "id", "conflicts": STRATEGIES[strategy]},
+        **({"primary_key": {"column": "id", "conflicts": STRATEGIES[strategy]}} if strategy in STRATEGIES else {}),
         "transform": [{"derive": {"number": "cast(substr(code, 2, 9) as int64)"}}],
     }
     return Task.model_validate({"task": "t", "tables": {"t": table}})
@@ -260,6 +260,15 @@ def test_under_keep_all_the_letter_holds_the_key_that_was_read() -> None:
     run.replay(code="2", share=1.0)
     run.close()
     assert (run.rows(), run.counts["merged"]) == ([("~a", "~2", 1.0)], 1)
+
+
+def test_without_a_key_a_record_has_nothing_to_replace() -> None:
+    run = begun("no key")
+    for share, code in (("much", "1"), ("0.5", "2")):
+        run.replay(share=share, code=code)
+        run.close()
+    assert (run.rows(), run.open) == ([("~a", "~2", 0.5)], [])
+    assert run.counts["rejected"] == len(run.letters) == 2
 
 
 def test_a_later_change_wins_over_a_correction() -> None:
