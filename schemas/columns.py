@@ -21,7 +21,7 @@ SOURCE: Final = "_src"  # UInt16: index into the table's sources, in declared or
 POSITION: Final = "_pos"  # Int64: order of changes within a source; 0 where the source only adds
 OP: Final = "_op"  # Int8: 0 is a record, 1 a deletion
 CHANGED: Final = "_chg"  # UInt64: one bit for each entry of the table's list of changes
-WEIGHT: Final = "_n"  # Int64: how many records that were read this row stands for
+WEIGHT: Final = "_n"  # Int64: how many records that were read this row stands for; below 0 it is a word on one
 LINE: Final = "_line"  # Int64: where the record stood in its source: a line, a row or an offset
 IDENTITY: Final = "_id"  # Int64: the record's identity in the review store
 
