@@ -145,12 +145,15 @@ class Segment:
     def blocks_for(self, wanted: Hashes) -> list[int]:
         """The blocks in which rows with one of the wanted (sorted) hashes stand."""
         mine = self.hashes(keep=True)
-        left = np.searchsorted(mine, wanted, side="left")
-        right = np.searchsorted(mine, wanted, side="right")
-        present = right > left
+        first = np.searchsorted(mine, wanted, side="left")
+        present = mine[np.minimum(first, len(mine) - 1)] == wanted if len(mine) else np.zeros(len(wanted), dtype=bool)
+        if not present.any():
+            return []
+        first = first[present]
+        last = np.searchsorted(mine, wanted[present], side="right") - 1
         numbers: set[int] = set()
-        for first, last in zip(left[present] // self.block_rows, (right[present] - 1) // self.block_rows, strict=True):
-            numbers.update(range(int(first), int(last) + 1))
+        for start, end in zip((first // self.block_rows).tolist(), (last // self.block_rows).tolist(), strict=True):
+            numbers.update(range(start, end + 1))
         return sorted(numbers)
 
     def lookup(self, wanted: Hashes) -> pl.DataFrame | None:
@@ -175,7 +178,7 @@ def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
     hashes = np.concatenate([one for _, one in near])
     present = wanted[np.searchsorted(wanted[:-1], hashes)] == hashes
     # Of a block few rows are wanted, so they are picked before anything becomes a frame.
-    table = pa.Table.from_batches([batch for batch, _ in near]).filter(pa.array(present))
+    table = pa.Table.from_batches([batch for batch, _ in near]).filter(pa.array(present)).combine_chunks()
     return _frame(table, hashes[present])
 
 

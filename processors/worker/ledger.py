@@ -91,18 +91,21 @@ def mergeable(sizes: list[int], limit: int, fan: int = 8, base: int = 4096) -> t
 
     Segments stand in tiers, each a factor larger than the one below. A merge takes `fan` of one tier and whatever
     smaller stands between them, so that a row is written again about once a tier: the work follows the new records.
+    Of the highest tier `fan` may be more than the limit allows: there what fills half of it is enough, and stays.
     Whether sizes count rows or bytes is the caller's to say.
     """
     low, size = 0, base
-    while low <= limit:
+    while low < limit:
+        highest = size >= limit
+        below = -(-limit // 2) if highest else size  # larger ones end a row of neighbours
         start = count = full = total = 0
-        for i, n in enumerate([*sizes, size]):
-            if n < size and total + n <= limit:
+        for i, n in enumerate([*sizes, limit]):
+            if n < below and total + n <= limit:
                 start = start if count else i
                 count, full, total = count + 1, full + (n >= low), total + n
                 continue
-            if full >= fan:
+            if full >= fan or (highest and count > 1 and 2 * total >= limit and i < len(sizes)):
                 return start, count
-            start, count, full, total = (i, 1, int(n >= low), n) if n < size else (0, 0, 0, 0)
+            start, count, full, total = (i, 1, int(n >= low), n) if n < below else (0, 0, 0, 0)
         low, size = size, size * fan
     return None

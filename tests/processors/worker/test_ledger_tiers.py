@@ -26,8 +26,9 @@ def test_neighbours_within_the_limit_are_merged_until_few_are_left(rows: list[in
     found = mergeable(rows, LIMIT)
     if found is not None:
         start, count = found
-        assert count >= 8
-        assert sum(rows[start : start + count]) <= LIMIT
+        merged = rows[start : start + count]
+        assert count >= 8 or (count >= 2 and 2 * sum(merged) >= LIMIT > 2 * max(merged))
+        assert sum(merged) <= LIMIT
     after, _ = compacted(rows)
     assert sum(after) == sum(rows)
     assert mergeable(after, LIMIT) is None
@@ -37,6 +38,24 @@ def test_a_bulk_load_ends_in_few_large_segments() -> None:
     after, moved = compacted([32_768] * 305)  # ten million rows
     assert len(after) <= 12
     assert moved <= 10_000_000
+
+
+@given(st.integers(1, LIMIT))
+def test_whatever_size_a_load_comes_in_little_room_is_left(size: int) -> None:
+    after, moved = compacted([size] * 200)
+    assert len(after) <= 8 * 8 + 2 * 200 * size // LIMIT + 1
+    assert moved <= 8 * 200 * size
+
+
+@given(st.lists(st.integers(1, LIMIT), max_size=200))
+def test_what_fills_half_of_the_limit_is_never_written_again(rows: list[int]) -> None:
+    written: list[int] = []
+    while (found := mergeable(rows, LIMIT)) is not None:
+        start, count = found
+        merged = rows[start : start + count]
+        written += merged
+        rows = [*rows[:start], sum(merged), *rows[start + count :]]
+    assert all(2 * size < LIMIT for size in written)
 
 
 def test_small_epochs_upon_a_large_state_touch_little_of_it() -> None:
