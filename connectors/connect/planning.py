@@ -8,7 +8,7 @@ from connectors.sources.contract import Source
 from control_api.store.lanes import PlannedSplit
 from schemas.task.model import Task
 
-PARTITION_BYTES = 96 << 20  # of source data, for one more partition
+PARTITION_BYTES = 96 << 20  # of source data, for a second partition; one more for each doubling
 MAX_LANES = 8
 
 Open = Callable[[str, str], Source]
@@ -33,7 +33,7 @@ def choose(task: Task, sizes: list[int], total: int) -> tuple[int, int]:
         return lanes, min(task.partitions, total)
     if task.mode == "continuous":
         return lanes, min(2, total)
-    wanted = 1 + sum(sizes) // PARTITION_BYTES
+    wanted = (1 + sum(sizes) // PARTITION_BYTES).bit_length()  # each cuts a batch into smaller messages
     return lanes, max(1, min(wanted, total))
 
 

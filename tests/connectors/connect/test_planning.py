@@ -43,7 +43,10 @@ def test_lanes_and_partitions_fit_the_topics(of: list[int], total: int, mode: st
 
 def test_partitions_follow_the_data_unless_the_task_says() -> None:
     assert choose(task(), [1000], 16) == (1, 1)
-    assert choose(task(), [PARTITION_BYTES * 5], 16) == (1, 6)
+    assert choose(task(), [PARTITION_BYTES - 1], 16) == (1, 1)
+    assert choose(task(), [PARTITION_BYTES], 16) == (1, 2)
+    assert choose(task(), [PARTITION_BYTES * 7], 16) == (1, 4)
+    assert choose(task(), [PARTITION_BYTES << 20], 16) == (1, 16)
     assert choose(task(), [], 16) == (1, 1)
     assert choose(task(partitions=4), [1000], 16) == (1, 4)
     assert choose(task(partitions=64), [1000], 16) == (1, 16)
