@@ -84,3 +84,15 @@ def test_more_letters_than_were_counted_do_not_add_up(store: Store) -> None:
     store_letters(store.conn, letters.chunk())
     state, reason = finish(store, "r", counts(4, 3, rejected=1))
     assert (state, "1 records were rejected and 2 dead letters" in (reason or "")) == ("failed", True)
+
+
+def test_a_correction_may_supersede_another_record_that_fell(store: Store) -> None:
+    """Somebody replays a letter while partitions of the run are still at work: the other one's letter stays."""
+    key = store.add_run("r")
+    letters = Log((topics.DEADLETTER.name, 0))
+    letters.add_letters(Outbox("r").letters(key, [{"id": 1}, {"id": 2}]))
+    store_letters(store.conn, letters.chunk())
+    store.conn.execute(
+        "UPDATE metal.dead_letters SET state = 'replayed' WHERE id = (SELECT min(id) FROM metal.dead_letters)"
+    )
+    assert finish(store, "r", counts(5, 3, merged=1, rejected=1)) == ("prepared", None)
