@@ -55,6 +55,7 @@ class Postgres:
 
     name: ClassVar[str] = "postgres"
     Config: ClassVar[type[PostgresConfig]] = PostgresConfig
+    ordered: ClassVar[bool] = False  # rows have no order of their own, so changes need order_by
 
     @staticmethod
     def open(config: PostgresConfig, columns: dict[str, Column], context: Context) -> Source:

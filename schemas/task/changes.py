@@ -26,10 +26,14 @@ def told_columns(source: Source) -> list[str]:
     return [*([order_by] if order_by else []), *([delete.column] if delete else [])]
 
 
-def check_changes(table: Table, source: Source, place: Place) -> Iterator[Finding]:
+def check_changes(table: Table, source: Source, place: Place, ordered: bool = True) -> Iterator[Finding]:
+    """`ordered`: whether records stand in the source in an order that means something."""
     if source.changes and table.primary_key is None:
         right = "give the table a primary_key"
         yield Finding(place, "changes of a table without a primary key", right)
+    if source.changes and not ordered and not (isinstance(source.changes, Changes) and source.changes.order_by):
+        wrong = f"records of {source.connector} have no order of their own"
+        yield Finding(place, wrong, "write changes: {order_by: COLUMN}, a column that orders the changes of one key")
     if not isinstance(source.changes, Changes):
         return
     if source.changes.order_by is not None:

@@ -106,7 +106,8 @@ def _source(table: Table, source: Source, place: Place, task: Task, components: 
     yield from _connection(source, place, task, components)
     yield from _unknown(source.rename.values(), [*table.columns, *told_columns(source)], (*place, "rename"), "column")
     yield from _twice(list(source.rename.values()), (*place, "rename"))
-    yield from check_changes(table, source, (*place, "changes"))
+    ordered = getattr(components.sources.get(source.connector), "ordered", True)
+    yield from check_changes(table, source, (*place, "changes"), ordered)
 
 
 def _connection(source: Source, place: Place, task: Task, components: Components) -> Iterator[Finding]:

@@ -61,6 +61,7 @@ class Postgres:
         table: str
 
     name: ClassVar[str] = "postgres"
+    ordered: ClassVar[bool] = False
 
 
 class Database:
@@ -142,6 +143,8 @@ CASES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     ("    primary_key: {column: id, conflicts: keep_all}\n    sources:\n      shop: {",
      "    sources:\n      shop: {changes: true, ", "changes", "tables.order.sources.shop.changes",
      ("without a primary key",)),
+    ("table: orders}", "table: orders, changes: true}", "shop: {c", "tables.order.sources.shop.changes",
+     ("no order of their own", "order_by: COLUMN")),
     ("table: orders}", "table: orders, changes: {order_by: amount}}", "shop: {c",
      "tables.order.sources.shop.changes.order_by", ("amount is a decimal", "int64, timestamp or date")),
     ("table: orders}", "table: orders, changes: {order_by: AT}}", "shop: {c",
