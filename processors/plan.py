@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -41,6 +42,7 @@ class TablePlan:
     columns: tuple[str, ...]
     text_columns: tuple[str, ...]
     sources: tuple[str, ...]
+    source_options: tuple[dict[str, Any], ...]  # as the task gives them
     change_columns: tuple[str, ...]  # `_pos` and `_op` where a source tells changes
     declared: dict[str, Column]
     rules: CompiledRules
@@ -132,6 +134,7 @@ def _collected(
         columns=tuple(table.columns),
         text_columns=tuple(c for c, column in table.columns.items() if column.type in ("string", "json")),
         sources=tuple(table.sources),
+        source_options=tuple(source.options for source in table.sources.values()),
         change_columns=(POSITION, OP) if tells else (),
         declared=table.columns,
         rules=compile_rules(table.columns, rules),

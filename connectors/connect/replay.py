@@ -21,7 +21,7 @@ from schemas import extracted, sealing
 from schemas.columns import LINE, OP, POSITION
 from schemas.headers import FINAL
 from schemas.memo import MEMO, Memo
-from schemas.task.model import Changes, Column, Source
+from schemas.task.model import Changes, Column
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ def _send(
 ) -> None:
     spec = reader.run.spec.tables[table]
     told = spec.sources[source]
-    frame, rejects = _typed(record, dict(spec.columns), seq, change, TextOptions(_allows_nan(told)))
+    frame, rejects = _typed(record, dict(spec.columns), seq, change, TextOptions.told(told.options))
     if told.changes:
         frame = _placed(frame, told.changes if isinstance(told.changes, Changes) else Changes(), change)
     extra = {
@@ -84,12 +84,6 @@ def _send(
         extra[MEMO] = base64.b64encode(sealed).decode()
     header = reader.header("data", table, frame.height + rejects.height, 0, extra)
     reader.send(header, extracted.seal(frame, rejects, reader.around.key))
-
-
-def _allows_nan(source: Source) -> bool:
-    """Which a source of files in a store is told among the options of their format."""
-    options = source.options
-    return bool(options.get("allow_nan") or (options.get("options") or {}).get("allow_nan"))
 
 
 def _placed(frame: pl.DataFrame, changes: Changes, change: int) -> pl.DataFrame:

@@ -55,7 +55,7 @@ def cleanse(payload: bytes, header: Header, info: RunInfo) -> Cleansed:
             letters += fallen(rejected, header, info, memo)
         placed += [_weighing(kept, 1), *(_weighing(one, 0) for one in withdrawn_by_rule(rows, kept, table))]
     if bad is not None and header.extra["source"] in table.merge.changes:
-        placed.append(_weighing(withdrawn_unread(bad, table), 0))
+        placed.append(_weighing(withdrawn_unread(bad, table, header.extra["source"]), 0))
     parts: dict[int, tuple[bytes, int]] = {}
     if memo is not None:
         placed.append(_none(table))

@@ -29,11 +29,11 @@ def withdrawn_by_rule(rows: pl.DataFrame, kept: pl.DataFrame, table: TablePlan) 
         yield _keyed(fell.with_columns(_DELETED), table)
 
 
-def withdrawn_unread(bad: pl.DataFrame, table: TablePlan) -> pl.DataFrame:
+def withdrawn_unread(bad: pl.DataFrame, table: TablePlan, source: int) -> pl.DataFrame:
     """The records that could be cut into columns, though not every column could be read."""
     told = bad.drop_nulls(["_record", POSITION])
     records = [orjson.loads(record) for record in told.get_column("_record").to_list()]
-    columns, _ = read_again(records, table.declared, TextOptions())
+    columns, _ = read_again(records, table.declared, TextOptions.told(table.source_options[source]))
     return _keyed(columns.with_columns(told.get_column(POSITION), _DELETED), table)
 
 

@@ -8,10 +8,10 @@ text of nothing but blanks is null there.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation, localcontext
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import polars as pl
@@ -28,6 +28,13 @@ class TextOptions:
     allow_nan: bool = False
     date_formats: tuple[str, ...] = ()
     timestamp_formats: tuple[str, ...] = ()
+
+    @staticmethod
+    def told(options: Mapping[str, Any]) -> TextOptions:
+        """As a source's options say, which one of files in a store is told among the options of their format."""
+        whole = {**options, **(options.get("options") or {})}
+        formats = (tuple(whole.get(name) or ()) for name in ("date_formats", "timestamp_formats"))
+        return TextOptions(bool(whole.get("allow_nan")), *formats)
 
 
 def is_utf8(data: bytes) -> bool:

@@ -8,7 +8,7 @@ import orjson
 import polars as pl
 import pytest
 
-from connectors.connect.replay import _allows_nan, _placed, _typed
+from connectors.connect.replay import _placed, _typed
 from connectors.sources.formats.rejected import Reject, frame_of
 from connectors.sources.formats.texts import TextOptions
 from schemas.task.model import Changes, Column, Source
@@ -39,8 +39,9 @@ TEXTS = {
 }
 
 
-def typed(record: dict[str, Any], change: int = 0, nan: bool = False) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return _typed(record, COLUMNS, 3, change, TextOptions(nan))
+def typed(record: dict[str, Any], change: int = 0, **options: Any) -> tuple[pl.DataFrame, pl.DataFrame]:
+    source = Source.model_validate({"connector": "x", **options})
+    return _typed(record, COLUMNS, 3, change, TextOptions.told(source.options))
 
 
 def test_what_was_kept_is_read_as_what_was_there() -> None:
@@ -64,10 +65,20 @@ def test_what_is_still_wrong_is_rejected_with_its_record_and_place() -> None:
 @pytest.mark.parametrize("options", [{"allow_nan": True}, {"format": "csv", "options": {"allow_nan": True}}])
 def test_no_number_is_one_where_the_source_says_so(options: dict[str, Any]) -> None:
     record = TEXTS | {"share": "nan"}
-    assert _allows_nan(Source.model_validate({"connector": "x", **options}))
-    assert not _allows_nan(Source(connector="x"))
-    assert typed(record, nan=True)[0]["share"].is_nan().all()
+    assert typed(record, **options)[0]["share"].is_nan().all()
     assert typed(record)[1]["_column"].to_list() == ["share"]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_days_and_times_are_read_in_the_formats_of_the_source(nested: bool) -> None:
+    record = TEXTS | {"day": "29.02.2024", "at": "29.02.2024 01:02"}
+    formats = {"date_formats": ["%d.%m.%Y"], "timestamp_formats": ["%d.%m.%Y %H:%M"]}
+    frame, rejects = typed(record, **({"options": formats} if nested else formats))
+    assert rejects.height == 0
+    assert frame["day"].equals(typed(TEXTS)[0]["day"])
+    assert frame["at"].dt.truncate("1m").equals(typed(TEXTS)[0]["at"].dt.truncate("1m"))
+    assert typed(TEXTS, **formats)[0].equals(typed(TEXTS)[0])  # a value that was read before is told in ISO 8601
+    assert typed(record)[1].height == 1
 
 
 def test_a_correction_stands_where_the_record_stood() -> None:
