@@ -6,6 +6,7 @@ buffers again; `private` leaves shared pages out.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Final
 import psutil
 
 EVERY: Final = 0.25  # seconds between samples
+LISTED: Final = 4  # samples for which a list of the processes holds: making it takes as long as ten of them
 Pids = Callable[[], dict[int, str]]  # the stack's processes, with the service of each
 
 
@@ -34,8 +36,10 @@ class Sampler(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while True:
-            for pid, service in self._pids().items():
+        for sample in itertools.count():
+            if sample % LISTED == 0:
+                listed = self._pids()
+            for pid, service in listed.items():
                 self._look(pid, service)
             if self._ended.wait(EVERY):
                 return
@@ -67,12 +71,11 @@ def sampled(pids: Pids) -> Iterator[dict[str, Peak]]:
 
 def family(pids: dict[int, str]) -> dict[int, str]:
     """These processes and their children: a backend of PostgreSQL is a child of its server."""
-    found = dict(pids)
-    for pid, service in pids.items():
-        try:
-            found |= {child.pid: service for child in psutil.Process(pid).children(recursive=True)}
-        except psutil.NoSuchProcess:
-            continue
+    parents = {process.pid: process.info["ppid"] for process in psutil.process_iter(["ppid"])}  # once: it is not cheap
+    found, known = dict(pids), 0
+    while len(found) > known:
+        known = len(found)
+        found |= {child: found[parent] for child, parent in parents.items() if parent in found and child not in found}
     return found
 
 
