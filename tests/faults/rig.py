@@ -152,16 +152,25 @@ class Rig:
         wrong = self.wrong(run, oracle)
         assert not wrong, f"{run}: " + "\n".join(wrong)
 
+    def told(self, lines: int = 30) -> str:
+        """The end of what each process has logged."""
+        logs = sorted((self.home / "logs").glob("*.log"))
+        return "\n".join(f"--- {log.name}\n" + "\n".join(_tail(log, lines)) for log in logs)
+
     def settles(self, run: str, make: Callable[[], Oracle], seconds: float = 60) -> None:
         """A continuous run whose sources are quiet comes to what the oracle says, and stays there."""
         oracle, wrong = make(), [""]
         deadline = time.monotonic() + seconds
         while wrong:
             wrong = self.wrong(run, oracle)
-            assert not wrong or time.monotonic() < deadline, f"{run}: " + "\n".join(wrong)
+            assert not wrong or time.monotonic() < deadline, f"{run}: " + "\n".join([*wrong, self.told()])
             time.sleep(0.2)
         time.sleep(1.5)
         self.check(run, oracle)
+
+
+def _tail(log: Path, lines: int) -> list[str]:
+    return log.read_text(errors="replace").splitlines()[-lines:]
 
 
 def wrong_counts(report: Mapping[str, Any], oracle: Oracle) -> list[str]:
