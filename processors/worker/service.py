@@ -117,9 +117,16 @@ def main() -> int:
     return 0
 
 
+def _leave() -> None:
+    log.warning("left before all of the worker had stopped")
+    os._exit(0)
+
+
 def _deadline_on_stop(service: Service) -> Any:
     async def wait() -> None:
         await service.app._stopped.wait()
-        threading.Timer(8.0, os._exit, (0,)).start()
+        last = threading.Timer(8.0, _leave)
+        last.daemon = True  # it must not be what the process waits for
+        last.start()
 
     return wait

@@ -25,7 +25,7 @@ def test_one_three_one_with_local_state_wiped(rig: Rig, tmp_path: Path, fault_se
     family.step(3_000)
     task = family.task("wiped", epoch=0.5, partitions=8)
     run = rig.start(task)
-    for _ in range(-(-fault_rounds // 2)):
+    for _ in range(fault_rounds):
         for workers in (3, 0, 1):
             family.feed(1)
             rig.scale(worker=workers)
@@ -58,7 +58,7 @@ def test_a_worker_that_wakes_up_changes_nothing(rig: Rig, tmp_path: Path, fault_
     rig.scale(worker=2)
     try:
         run = rig.start(task)
-        for n in range(-(-fault_rounds // 2)):
+        for n in range(fault_rounds):
             family.feed(1.5)
             with stopped(rig.pids("worker")[n % 2]):
                 family.feed(2 * float(QUICK["METAL_SESSION_SECONDS"]) + 1)
@@ -75,6 +75,7 @@ def test_a_worker_that_stops_in_order_syncs_its_local_state(rig: Rig) -> None:
     try:
         rig.scale(worker=0)
         assert noted() == {"synced"}
+        assert "left before" not in (rig.home / "logs" / "worker.0.log").read_text()
     finally:
         rig.scale(worker=1)
         rig.ready()
