@@ -31,6 +31,11 @@ SWEEP = 20.0  # seconds between looks for state of runs that are over
 
 class WorkerApp(faust.App):
     revoked: Callable[[], None] = staticmethod(lambda: None)  # a rebalance begins: all partitions are given back
+    stopping: Callable[[], None] = staticmethod(lambda: None)
+
+    async def stop(self) -> None:
+        self.stopping()
+        await super().stop()
 
     def _new_transport(self) -> StrictTransport:
         return StrictTransport(self.conf.broker_consumer, self)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import faust
@@ -38,6 +39,7 @@ from schemas.placement import fingerprint
 
 log = structlog.get_logger()
 
+DEADLINE = 8.0  # seconds that an orderly stop may take
 SESSION = float(os.environ.get("METAL_SESSION_SECONDS", "10"))
 
 
@@ -112,21 +114,24 @@ def main() -> int:
     worker = faust.Worker(service.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None  # it writes escape sequences between the lines of the log
     # Faust waits without bound for what never comes; acknowledgement follows durability, so leaving late is no gain.
-    service.app.task(_deadline_on_stop(service))
+    service.app.stopping = _deadline_on_stop(service)
     worker.execute_from_commandline()
     return 0
 
 
-def _leave() -> None:
-    log.warning("left before all of the worker had stopped")
+def _leave(service: Service) -> None:
+    log.warning("Faust has not stopped in time; left with the local state synced")
+    for table in service.worker.tables.values():
+        table.store.leave()
     os._exit(0)
 
 
-def _deadline_on_stop(service: Service) -> Any:
-    async def wait() -> None:
-        await service.app._stopped.wait()
-        last = threading.Timer(8.0, _leave)
-        last.daemon = True  # it must not be what the process waits for
-        last.start()
+def _deadline_on_stop(service: Service) -> Callable[[], None]:
+    last = threading.Timer(DEADLINE, _leave, (service,))
+    last.daemon = True  # it must not be what the process waits for
 
-    return wait
+    def stopping() -> None:
+        if not last.is_alive():
+            last.start()
+
+    return stopping

@@ -74,16 +74,16 @@ class SegmentStore(Store[bytes, bytes]):
             self._enter()
 
     async def on_stop(self) -> None:
+        await asyncio.to_thread(self.leave)
+
+    def leave(self) -> None:
         """Syncs what stands here, so that it can be gone on with after the machine's next boot."""
         self._left = True
         try:
-            await asyncio.to_thread(self._sync)
+            with self._putting:
+                boot.sync(self.folder)
         except OSError as error:
             log.warning("the local state is not synced: the next boot reads it again", error=str(error))
-
-    def _sync(self) -> None:
-        with self._putting:
-            boot.sync(self.folder)
 
     def partition_folder(self, partition: int) -> Path:
         return self.folder / str(partition)
