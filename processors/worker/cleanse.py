@@ -61,7 +61,7 @@ def cleanse(payload: bytes, header: Header, info: RunInfo) -> Cleansed:
         placed.append(_none(table))
     if placed:
         frame = _place(pl.concat(placed, how="diagonal"), table, header, info)
-        said = words(frame, table, header, info)
+        said = words(frame, table, header, info, memo)
         parts = _parts(pl.concat([frame, said]).sort(HASH) if said.height else frame, info)
     return Cleansed(parts, {"read": read, "rejected": len(letters), "dropped": dropped}, letters)
 

@@ -45,7 +45,7 @@ def kept_again(memo: Memo | None) -> dict[str, Any]:
     return {} if memo is None or not memo.ruled else {MEMO: Memo(None, memo.ruled, memo.changed).told()}
 
 
-def words(frame: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) -> pl.DataFrame:
+def words(frame: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo, memo: Memo | None) -> pl.DataFrame:
     """What a replayed batch says: that its records stand, and that the one they correct does not."""
     if header.producer != REPLAY or not table.merge.key:
         return frame.clear()
@@ -55,7 +55,6 @@ def words(frame: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
     contents = content_of(records, table.columns, seed(info.key, "content"), generate(info, table.name))
     placed = [HASH, SOURCE, *table.change_columns]
     told = [records.select(*placed, contents.alias(CHANGED), pl.lit(affirmation(number), dtype=pl.Int64).alias(WEIGHT))]
-    memo = memo_of(header, info)
     if memo is not None and memo.stands is not None:
         place = {HASH: memo.stands.key, SOURCE: header.extra["source"], POSITION: memo.stands.change, OP: 0}
         row = {name: place[name] for name in placed} | {
