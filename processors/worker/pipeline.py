@@ -140,3 +140,9 @@ class Stage:
                 log.error("a run is halted", stage=self.name, run=header.run, reason=str(error))
                 await self._directory.fail(header.run, f"{self.name}: {error}")
                 return []
+            except Exception as error:
+                if not self._directory.over(header.run):
+                    raise
+                # Its state went from under the batch that was at work.
+                log.info("left with its run", stage=self.name, run=header.run, kind=type(error).__name__)
+                return []

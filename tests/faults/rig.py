@@ -153,7 +153,7 @@ class Rig:
         assert not wrong, f"{run}: " + "\n".join(wrong)
 
     def told(self, lines: int = 30) -> str:
-        """The end of what each process has logged."""
+        """The end of what each process has logged, the workers last."""
         logs = sorted((self.home / "logs").glob("*.log"))
         return "\n".join(f"--- {log.name}\n" + "\n".join(_tail(log, lines)) for log in logs)
 
@@ -163,14 +163,14 @@ class Rig:
         deadline = time.monotonic() + seconds
         while wrong:
             wrong = self.wrong(run, oracle)
-            assert not wrong or time.monotonic() < deadline, f"{run}: " + "\n".join([*wrong, self.told()])
+            assert not wrong or time.monotonic() < deadline, "\n".join([self.told(), f"{run}: ", *wrong])
             time.sleep(0.2)
         time.sleep(1.5)
         self.check(run, oracle)
 
 
 def _tail(log: Path, lines: int) -> list[str]:
-    return log.read_text(errors="replace").splitlines()[-lines:]
+    return [line[:400] for line in log.read_text(errors="replace").splitlines()[-lines:]]
 
 
 def wrong_counts(report: Mapping[str, Any], oracle: Oracle) -> list[str]:

@@ -156,11 +156,14 @@ def test_what_fails_after_its_partition_has_gone_halts_no_run(leaving: bool) -> 
     asyncio.run(play())
 
 
-def test_a_run_that_was_stopped_meanwhile_does_not_fail() -> None:
+@pytest.mark.parametrize("error", [Fatal("what it needs is gone"), KeyError(b"run|t|0|7")])
+def test_a_run_that_was_stopped_meanwhile_does_not_fail(error: Exception) -> None:
+    """Nor does it end the worker: its segments are removed while a close or a compaction is at work on them."""
+
     async def play() -> None:
         async def handle(partition: int, offset: int, header: Header, _: bytes) -> list[Awaitable[Any]]:
             rig.directory.gone(header.run)
-            raise Fatal("what it needs is gone")
+            raise error
 
         rig = Rig(handle)
         async with rig:
