@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import polars as pl
 import structlog
 
 from connectors.connect import metrics
 from connectors.connect.lane_state import LaneState
+from connectors.connect.pace import Pace
+from connectors.connect.pieces import left, pieces
 from connectors.connect.recover import read_back
 from connectors.connect.sender import Sender
 from connectors.failpoints import hit
@@ -24,13 +25,11 @@ from connectors.sources.contract import Chunk, Source, Split
 from control_api.store.lanes import Lane, PlannedSplit
 from control_api.store.runs import Run
 from schemas import events, extracted, topics
-from schemas.batch import MAX_ROWS
 from schemas.headers import FINAL, Header
 from schemas.run import REPLAY_LANE
 
 log = structlog.get_logger()
 
-PIECE_BYTES = 8 << 20  # of rows in memory that go into one message
 ALONE = 30.0  # seconds that a split which always has more is read for, where no other waits
 
 
@@ -52,6 +51,7 @@ class Surroundings:
     open_source: Callable[[str, str], Source]
     splits: Callable[[], list[PlannedSplit]]
     save: Callable[[dict[str, Any], dict[str, Any], bool], bool]  # checkpoint, read counts, done
+    closed: Callable[[], int]  # the last epoch of the run that stands in the review store
 
 
 class LaneReader:
@@ -190,7 +190,7 @@ class LaneReader:
             if not self.going():
                 return
             self._send_chunk(planned, chunk, position, skip)
-            position, skip = chunk.position, _left(chunk, skip)
+            position, skip = chunk.position, left(chunk, skip)
             tick()
             if time.monotonic() - self._saved > 1.0:
                 self.save()
@@ -198,16 +198,16 @@ class LaneReader:
 
     def _send_chunk(self, planned: PlannedSplit, chunk: Chunk, before: Any, skip: int) -> None:
         """In pieces that fit a message; a piece but the last says how many rows of the chunk went before it."""
-        pieces = list(_pieces(chunk.frame, skip))
-        for number, (end, piece) in enumerate(pieces):
-            last = number == len(pieces) - 1
+        parts = list(pieces(chunk.frame, skip))
+        for number, (end, piece) in enumerate(parts):
+            last = number == len(parts) - 1
             rejects = chunk.rejects if last else chunk.rejects.clear()
             extra = {
                 "split": planned.split,
                 "source": list(self.run.spec.tables[planned.table].sources).index(planned.source),
                 "name": planned.source,
                 "position": chunk.position if last else before,
-                "skip": _left(chunk, skip) if last else end,
+                "skip": left(chunk, skip) if last else end,
                 "rejects": rejects.height,
                 "at": time.time(),
             }
@@ -235,12 +235,24 @@ class LaneReader:
     def run_continuous(self, discover: Callable[[], None]) -> None:
         length = self.run.spec.epoch
         turn = min(1.0, length / 2)
-        looked = 0.0
+        looked = asked = 0.0
+        pace, held = Pace(length), 0
 
         def tick() -> None:
+            nonlocal asked, held
             now = int(time.time() / length)
-            if now > self.state.epoch:
-                self.barrier(now)
+            if now <= self.state.epoch:
+                return
+            if time.monotonic() - asked > (0.1 if pace.behind else 1.0):
+                pace.closed(self.around.closed())
+                asked = time.monotonic()
+            if pace.behind:
+                if now > held:
+                    metrics.HELD.inc()
+                held = now
+                return
+            self.barrier(now)
+            pace.sent(now)
 
         splits: list[PlannedSplit] = []
         while self.going():
@@ -270,21 +282,3 @@ class LaneReader:
                     return True
             self.around.sender.poll(0.02)
         return False
-
-
-def _left(chunk: Chunk, skip: int) -> int:
-    """How many rows behind the chunk were sent before: a source may give smaller chunks when it is read again."""
-    return max(0, skip - chunk.frame.height)
-
-
-def _pieces(frame: pl.DataFrame, skip: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """(how many rows of the chunk are behind it, the piece); one empty piece where nothing is left."""
-    rest = frame.slice(skip)
-    if rest.height == 0:
-        yield frame.height, rest
-        return
-    count = max(1, -(-int(rest.estimated_size()) // PIECE_BYTES), -(-rest.height // MAX_ROWS))
-    size = -(-rest.height // count)
-    for start in range(0, rest.height, size):
-        piece = rest.slice(start, size)
-        yield skip + start + piece.height, piece

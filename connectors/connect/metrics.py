@@ -11,4 +11,9 @@ REJECTED = Counter(
     "metal_source_rejected_records_total", "Records that could not be read as declared", registry=REGISTRY
 )
 LANES = Gauge("metal_lanes", "Lanes that this process reads", registry=REGISTRY)
+HELD = Counter(
+    "metal_held_barriers_total",
+    "Epochs that were not ended when their time came, since the run was behind",
+    registry=REGISTRY,
+)
 LAST = Gauge("metal_last_processed_timestamp_seconds", "When a source was last read", registry=REGISTRY)

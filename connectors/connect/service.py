@@ -185,8 +185,13 @@ class Service:
             with self._store() as conn:
                 return lanes.checkpoint(conn, lane.run, lane.lane, lane.generation, checkpoint, read, done)
 
+        def closed() -> int:
+            with self._store() as conn:
+                return lanes.closed(conn, lane.run)
+
         opener = self._opener(run)
-        reader = LaneReader(run, lane, Surroundings(self._kafka, self._sender, key, opener, splits, save), signals)
+        around = Surroundings(self._kafka, self._sender, key, opener, splits, save, closed)
+        reader = LaneReader(run, lane, around, signals)
         try:
             reader.claim(first)
             if lane.lane == REPLAY_LANE:

@@ -149,6 +149,12 @@ def checkpoint(
     return written.rowcount == 1
 
 
+def closed(conn: Connection, run: str) -> int:
+    """The last epoch that all of the run's producers have ended in the review store; -1 before the first."""
+    found = conn.execute("SELECT min(closed) FROM metal.watermarks WHERE run = %s", (run,)).fetchone()
+    return -1 if found is None or found[0] is None else int(found[0])
+
+
 def release(conn: Connection, owner: str) -> int:
     """Gives back everything that the owner holds, so that others need not wait for its leases to run out."""
     given = conn.execute(

@@ -76,7 +76,7 @@ def owned(sender: Sender, kafka: dict[str, Any], run: str, generation: int) -> L
     def opened(table: str, source: str) -> Source:
         return cast(Source, Numbers())
 
-    around = Surroundings(kafka, sender, KEY, opened, lambda: [planned], lambda *_: True)
+    around = Surroundings(kafka, sender, KEY, opened, lambda: [planned], lambda *_: True, lambda: -1)
     told = cast(Any, SimpleNamespace(run=run, task="t", spec=TASK, mode="snapshot"))
     return LaneReader(told, Lane(run, 0, generation, None, False), around, Signals())
 

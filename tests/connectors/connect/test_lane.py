@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,15 +15,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.connect import lane as module
-from connectors.connect.lane import LaneReader, Signals, Surroundings, _pieces
+from connectors.connect import metrics
+from connectors.connect import pieces as module
+from connectors.connect.lane import LaneReader, Signals, Surroundings
 from connectors.connect.lane_state import LaneState
+from connectors.connect.pace import Pace
+from connectors.connect.pieces import pieces
 from connectors.sources.contract import REJECTS, Chunk, Source, Split
 from control_api.store.lanes import Lane, PlannedSplit
 from schemas import extracted
 from schemas.columns import LINE
 from schemas.headers import FINAL, Header
 from schemas.task.model import Task
+from tests.faults.rig import eventually
 
 KEY = bytes(range(32))
 TASK = Task.model_validate(
@@ -83,7 +89,7 @@ def reader(log: Log, end: int, random: Random, generation: int) -> LaneReader:
     def opened(table: str, source: str) -> Source:
         return Numbers(end, random)
 
-    around = Surroundings({}, cast(Any, log), KEY, opened, lambda: [planned], lambda *_: True)
+    around = Surroundings({}, cast(Any, log), KEY, opened, lambda: [planned], lambda *_: True, lambda: -1)
     run = cast(Any, SimpleNamespace(run="run", task="t", spec=TASK, mode="snapshot"))
     found = LaneReader(run, Lane("run", 0, generation, None, False), around, Signals())
     found.state = replayed(log)
@@ -158,10 +164,34 @@ def test_a_lane_that_is_told_to_stop_ends_no_epoch() -> None:
     assert valid(log) == ([], [], [])
 
 
+def test_a_run_that_is_behind_gets_longer_epochs_and_no_longer_queue() -> None:
+    """Nothing is stored at first; once it is the lane ends epochs again, and what was read meanwhile is not lost."""
+    log = Log()
+    lane = reader(log, 50, Random(1), 1)
+    lane.run.spec = cast(Any, SimpleNamespace(epoch=0.02, tables=TASK.tables))
+    stored = [-1]
+    lane.around = replace(lane.around, closed=lambda: stored[0])
+    before = metrics.HELD._value.get()
+    thread = threading.Thread(target=lane.run_continuous, args=(lambda: None,), daemon=True)
+    thread.start()
+    most = Pace(0.02)._sent.maxlen or 0
+    eventually(lambda: len(valid(log)[2]) == most, 20, "as many epochs are ended as may be under way")
+    time.sleep(0.3)
+    assert len(valid(log)[2]) == most
+    assert metrics.HELD._value.get() > before
+    stored[0] = valid(log)[2][-1]
+    eventually(lambda: len(valid(log)[2]) > most, 20, "another epoch is ended")
+    lane.signals.stop.set()
+    thread.join(20)
+    good, bad, epochs = valid(log)
+    assert sorted(good + bad) == list(range(50))
+    assert epochs == sorted(set(epochs))
+
+
 @given(st.integers(0, 50), st.integers(0, 60))
 def test_pieces_are_the_rows_that_were_not_sent(height: int, skip: int) -> None:
     frame = pl.DataFrame({"a": list(range(height))}, schema={"a": pl.Int64})
-    pieces = list(_pieces(frame, skip))
-    assert pieces
-    assert [n for _, piece in pieces for n in piece["a"]] == list(range(min(skip, height), height))
-    assert pieces[-1][0] == height
+    parts = list(pieces(frame, skip))
+    assert parts
+    assert [n for _, piece in parts for n in piece["a"]] == list(range(min(skip, height), height))
+    assert parts[-1][0] == height

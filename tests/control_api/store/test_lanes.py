@@ -54,6 +54,14 @@ def test_splits_keep_their_order_and_their_spec(conn: Connection, planned: str) 
     assert lanes.splits_of(conn, planned, 1) == [split(1, 1), split(4, 1), split(9, 1)]
 
 
+def test_an_epoch_is_closed_once_every_producer_has_ended_it(conn: Connection, planned: str) -> None:
+    assert lanes.closed(conn, planned) == -1
+    for producer, epoch in (("merge/0", 7), ("merge/1", 5)):
+        conn.execute("INSERT INTO metal.watermarks VALUES (%s, %s, 0, %s)", (planned, producer, epoch))
+    assert lanes.closed(conn, planned) == 5
+    assert lanes.closed(conn, "another") == -1
+
+
 def test_what_is_claimed_is_claimed_until_the_lease_is_over(conn: Connection, planned: str) -> None:
     first = lanes.claim(conn, "a", 60, 2)
     assert [(one.lane, one.generation) for one in first] == [(0, 1), (1, 1)]
