@@ -49,7 +49,7 @@ def pool(url: str, size: int = 4) -> ConnectionPool[Connection]:
         max_size=size,
         open=True,
         timeout=_CONNECT_SECONDS,
-        reconnect_timeout=30,
+        reconnect_timeout=3,  # then whoever asks tries anew: the pauses between tries double meanwhile
         check=ConnectionPool.check_connection,
         kwargs={"connect_timeout": _CONNECT_SECONDS},
     )
