@@ -1,7 +1,8 @@
 """One process of the stack: started, adopted, watched, started again, stopped.
 
 Always: it leads a process group of its own, so it outlives its supervisor and ends with everything it started;
-a second start waits twice as long as the first, up to ten seconds, and a life of thirty seconds makes up for it.
+a second start waits twice as long as the first, up to ten seconds (METAL_RESTART_SECONDS), and a life of thirty
+seconds makes up for it.
 Must not know: which other processes there are.
 """
 
@@ -20,7 +21,7 @@ from deploy.stack.processes import Identity
 from deploy.stack.roster import BACKENDS, STOP_SIGNAL, Desired, argv, environment, label
 
 FIRST_DELAY = 0.2
-LAST_DELAY = 10.0
+LAST_DELAY = float(os.environ.get("METAL_RESTART_SECONDS", "10"))
 LONG_LIFE = 30.0
 STOP_DEADLINE = 15.0
 

@@ -26,7 +26,12 @@ from tests.oracle import Oracle, differences
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "control_api.cli.main")
-QUICK = {"METAL_SESSION_SECONDS": "4", "METAL_LEASE_SECONDS": "3", "METAL_PARTITIONS": "8"}
+QUICK = {
+    "METAL_SESSION_SECONDS": "4",
+    "METAL_LEASE_SECONDS": "3",
+    "METAL_PARTITIONS": "8",
+    "METAL_RESTART_SECONDS": "1",
+}
 OVER = ("prepared", "failed", "stopped")
 T = TypeVar("T")
 
