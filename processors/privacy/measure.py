@@ -1,0 +1,150 @@
+"""What a release reaches as it is published: k, l, t and what its classes cost, from the published cells alone.
+
+Always holds: a figure is the worst of all classes, so an empty release reaches k = 0 and l = 0. A record that was
+suppressed is not in the release and counts for the loss alone. Knows no method, no threshold and no raw value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from processors.privacy import closeness, diversity
+from processors.privacy.classes import Floats, Integers, Segments, ascending, group_rows, segments_of
+from processors.privacy.closeness import Reference
+from processors.privacy.loss import average_class_size, discernibility
+
+SLACK: Final = 1e-9  # what rounding may take from a figure that is compared with a threshold
+
+
+@dataclass(frozen=True)
+class Sensitive:
+    """How a sensitive column is measured.
+
+    `order` has every value once where the column's type has no order of its own; `reference` stands for the whole
+    release; `recursive_l` is l of recursive (c, l)-diversity, the reached number of distinct values if it is None.
+    """
+
+    column: str
+    order: Sequence[Any] | None = None
+    reference: Reference | None = None
+    recursive_l: int | None = None
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Of one sensitive column. `recursive` is the number that c has to be above; `ordered` is None without an order."""
+
+    distinct: int
+    entropy: float
+    recursive: float
+    recursive_l: int
+    equal: float
+    ordered: float | None
+    alpha: float
+    beta: float
+    delta: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of the whole release."""
+
+    rows: int
+    suppressed: int
+    classes: int
+    k_rows: int
+    k_subjects: int | None
+    discernibility: int
+    average_class_size: float
+    sensitive: dict[str, Reached]
+
+    @property
+    def k(self) -> int:
+        """Distinct subjects where there is a subject column, else rows."""
+        return self.k_rows if self.k_subjects is None else self.k_subjects
+
+
+def measure(
+    frame: pl.DataFrame,
+    quasi_identifiers: Sequence[str],
+    sensitive: Sequence[str | Sensitive] = (),
+    subject: str | None = None,
+    suppressed: int = 0,
+) -> Measured:
+    """Everything at once."""
+    classes = group_rows(frame, quasi_identifiers, subject)
+    asked = [Sensitive(one) if isinstance(one, str) else one for one in sensitive]
+    return Measured(
+        rows=frame.height,
+        suppressed=suppressed,
+        classes=len(classes.rows),
+        k_rows=_least(classes.rows),
+        k_subjects=None if classes.subjects is None else _least(classes.subjects),
+        discernibility=discernibility(classes.rows, suppressed),
+        average_class_size=average_class_size(classes.rows),
+        sensitive={one.column: reached(*prepared(frame, quasi_identifiers, one), one) for one in asked},
+    )
+
+
+def prepared(frame: pl.DataFrame, quasi_identifiers: Sequence[str], one: Sensitive) -> tuple[Segments, Integers]:
+    """The column's values by class, and the reference over their domain: what `closeness` and `diversity` work on."""
+    values = frame[one.column]
+    domain = _declared(values, one) if one.order is not None else None
+    if domain is None and one.reference is not None:
+        domain = one.reference.domain_with(values)
+    segments = segments_of(frame, quasi_identifiers, one.column, domain)
+    return segments, segments.whole if one.reference is None else one.reference.over(segments.domain)
+
+
+def reached(segments: Segments, reference: Integers, one: Sensitive) -> Reached:
+    """The worst of all classes."""
+    if not len(segments.starts):
+        return Reached(0, 0.0, np.inf, one.recursive_l or 1, 0.0, None, 0.0, 0.0, 0.0)
+    distinct = int(segments.distinct.min())
+    least = one.recursive_l or distinct
+    return Reached(
+        distinct=distinct,
+        entropy=float(diversity.entropy(segments).min()),
+        recursive=_largest(diversity.recursive(segments, least)),
+        recursive_l=least,
+        equal=_largest(closeness.equal_distance(segments, reference)),
+        ordered=_largest(closeness.ordered_distance(segments, reference)) if _has_order(segments, one) else None,
+        alpha=_largest(diversity.largest_share(segments)),
+        beta=_largest(closeness.likeness(segments, reference)),
+        delta=_largest(closeness.disclosure(segments, reference)),
+    )
+
+
+def meets(figure: float, asked: float) -> bool:
+    """Whether a figure is as large as asked, up to rounding: the entropy of three equal values is a little under 3."""
+    return figure >= asked * (1 - SLACK)
+
+
+def _declared(values: pl.Series, one: Sensitive) -> pl.Series:
+    order = pl.Series(values.name, one.order, dtype=values.dtype)
+    if order.n_unique() != len(order):
+        raise ValueError(f"the order of {one.column} has a value twice")
+    found = [values.unique()] + ([] if one.reference is None else [one.reference.values.cast(values.dtype)])
+    known = pl.concat([order, *(each.alias(values.name) for each in found)]).n_unique()
+    nulls = any(each.null_count() for each in found) and not order.null_count()
+    if known != len(order) + nulls:
+        raise ValueError(f"the order of {one.column} lacks {known - len(order) - nulls} of its values")
+    return pl.concat([ascending(values.clear(1)), order]) if nulls else order
+
+
+def _has_order(segments: Segments, one: Sensitive) -> bool:
+    kind = segments.domain.dtype
+    return one.order is not None or kind.is_numeric() or kind.is_temporal()
+
+
+def _least(numbers: pl.Series) -> int:
+    return int(numbers.min()) if len(numbers) else 0  # type: ignore[arg-type]
+
+
+def _largest(numbers: Floats) -> float:
+    return float(numbers.max())
