@@ -1,0 +1,366 @@
+"""Anatomization: the link between quasi-identifiers and a sensitive value is cut, the values themselves stay exact.
+
+Two outputs come out, linked by a group alone: QIT (quasi-identifiers, group) and ST (group, sensitive value, count).
+Always holds: every group has at least `diversity` records, no two with the same sensitive value and, where a subject
+column is given, no two of one subject. So each value of a group belongs to a record with odds of at most
+1/diversity, and there are as many groups as can be (records // diversity), which reaches the least error with which
+the table can be put together again (Xiao and Tao, VLDB 2006). A null is a value, and a subject, of its own.
+
+It works exactly when no value and no subject has more than records // diversity records. For values Xiao and Tao
+proved it; with subjects the records are edges between subjects and values, groups are matchings, and a bipartite
+graph falls into any number of even matchings that is not below its largest degree (König 1916, de Werra 1971).
+
+Random are: which record of a value goes where, the groups' names, and the order of both outputs; all of it by keyed
+functions of the records' identities, so that the order of the input shows nowhere. Knows no clock or offset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from processors.anonymize.randomness import Draw, subkey, words
+from processors.wrong_config import MisfitError
+
+Ints = npt.NDArray[np.int64]
+
+GROUP = "group"
+COUNT = "count"
+_SHIFT = np.uint64(1)
+_SWAPS = 24  # rounds of random exchanges before paths are looked for
+
+
+@dataclass(frozen=True)
+class Anatomized:
+    """What is published: two tables, each in a random order of its own."""
+
+    qit: pl.DataFrame
+    st: pl.DataFrame
+    groups: int
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """The table has no such groups: one value, or one subject, has too many of the records."""
+
+    diversity: int
+    records: int
+    most: int  # records of the most frequent value or subject
+    of: str  # the column that is too uneven
+    nearest: int  # the largest diversity that the table has; 1 says that it has none
+
+    def __str__(self) -> str:
+        found = f"{self.most} of {self.records} records have the same {self.of}"
+        right = f"the nearest that can be met is {self.nearest}" if self.nearest > 1 else "no diversity can be met"
+        return f"groups of {self.diversity} different values can't be formed: {found}; {right}"
+
+
+def anatomize(
+    frame: pl.DataFrame,
+    quasi: Sequence[str],
+    sensitive: str,
+    diversity: int,
+    draw: Draw,
+    subject: str | None = None,
+    release: str = "",
+) -> Anatomized | Infeasible:
+    """`draw` holds an identity of each row; groups of different releases (windows) have independent names."""
+    if diversity < 2:
+        raise MisfitError("asks for no diversity", "give at least 2", ("l",))
+    taken = {GROUP, COUNT} & {*quasi, sensitive}
+    if taken or sensitive in quasi:
+        raise MisfitError(f"names {', '.join(sorted(taken)) or sensitive} twice", "rename the column", ("columns",))
+    if len(draw.identities) != frame.height or draw.identities.n_unique() != frame.height:
+        raise ValueError("every record needs an identity of its own")
+    order = draw.bits("anatomy", sensitive, 0)[0].arg_sort()
+    frame, draw = frame[order], Draw(draw.key, draw.table, draw.identities.gather(order))
+    values = _codes(frame, sensitive)
+    subjects = None if subject is None else _codes(frame, subject)
+    wrong = _feasible(values, subjects, sensitive, subject, diversity)
+    if wrong is not None:
+        return wrong
+    groups = _grouped(values, diversity, draw)
+    if subjects is not None:
+        groups = set_apart(groups, values, subjects, diversity, draw)
+    return _outputs(frame, quasi, sensitive, groups, draw, release)
+
+
+def reconstruction_error(st: pl.DataFrame) -> float:
+    """The squared error of putting the table together again from both outputs, summed over its records."""
+    squares = (pl.col(COUNT) ** 2).sum() / pl.col(COUNT).sum()
+    return float(st.group_by(GROUP).agg(error=pl.col(COUNT).sum() - squares)["error"].sum())
+
+
+def least_error(records: int, diversity: int) -> float:
+    """What no two outputs of this diversity fall below; what comes out here exceeds it by a factor of 1 + 1/records."""
+    return records * (1 - 1 / diversity)
+
+
+def _codes(frame: pl.DataFrame, column: str) -> Ints:
+    """Whole numbers for the values, in the order in which they come up."""
+    each = frame.select(pl.col(column).alias("v")).unique(maintain_order=True).with_row_index("c")
+    found = frame.select(pl.col(column).alias("v")).join(
+        each, on="v", how="left", nulls_equal=True, maintain_order="left"
+    )
+    codes: Ints = found["c"].cast(pl.Int64).to_numpy()
+    return codes
+
+
+def _feasible(
+    values: Ints, subjects: Ints | None, sensitive: str, subject: str | None, diversity: int
+) -> Infeasible | None:
+    most, of = int(np.bincount(values, minlength=1).max()), sensitive
+    if subjects is not None and subject is not None and int(np.bincount(subjects, minlength=1).max()) > most:
+        most, of = int(np.bincount(subjects).max()), subject
+    if most * diversity <= len(values):  # Enforces: the most frequent value has at most n/l of the records
+        return None
+    return Infeasible(diversity, len(values), most, of, len(values) // most)
+
+
+def _grouped(values: Ints, diversity: int, draw: Draw) -> Ints:
+    """A group for each record, so that none has a value twice."""
+    if not len(values):
+        return values
+    counts = np.bincount(values)
+    bucket, group, made = picks(counts, diversity)
+    rows = np.argsort(values, kind="stable")  # records lie in random order, so they do within their buckets
+    starts = np.cumsum(counts) - counts
+    by = np.argsort(bucket, kind="stable")
+    bucket = bucket[by]
+    first = np.searchsorted(bucket, np.arange(len(counts)))
+    groups = np.full(len(values), -1, dtype=np.int64)
+    groups[rows[starts[bucket] + np.arange(len(bucket)) - first[bucket]]] = group[by]
+    left = np.flatnonzero(groups < 0)
+    chance = Draw(draw.key, draw.table, draw.identities[left]).bits("anatomy-residue", "")[0].to_numpy()
+    for row, bits in zip(left, chance, strict=True):  # fewer than `diversity`
+        lacking = np.ones(made, dtype=np.bool_)
+        lacking[groups[(values == values[row]) & (groups >= 0)]] = False
+        candidates = np.flatnonzero(lacking)
+        groups[row] = candidates[int(bits) % len(candidates)]
+    return groups
+
+
+def _outputs(
+    frame: pl.DataFrame, quasi: Sequence[str], sensitive: str, groups: Ints, draw: Draw, release: str
+) -> Anatomized:
+    numbers, first = np.unique(groups, return_index=True)
+    names = _names(draw, first, release)
+    named = pl.Series(GROUP, names[groups] if len(numbers) else np.empty(0, dtype=np.int64), dtype=pl.Int64)
+    qit = frame.select(*quasi).with_columns(named)
+    st = pl.DataFrame([named, frame[sensitive]]).with_columns(pl.lit(1, dtype=pl.Int64).alias(COUNT))
+    # independent orders: the place of a row in one output tells nothing of its place in the other
+    return Anatomized(
+        qit[draw.bits("anatomy-qit", release)[0].arg_sort()],
+        st[draw.bits("anatomy-st", release)[0].arg_sort()],
+        len(numbers),
+    )
+
+
+def _names(draw: Draw, first: npt.NDArray[np.intp], release: str) -> Ints:
+    """Random names of 63 bits, all different."""
+    key = subkey(draw.key, "anatomy-group", draw.table, release)
+    identities = draw.identities[first].reinterpret(signed=False)
+    block = 0
+    while True:
+        names: Ints = (words(key, identities, block)[0].to_numpy() >> _SHIFT).astype(np.int64)
+        if len(np.unique(names)) == len(names):
+            return names
+        block += 1
+
+
+def picks(counts: Ints, diversity: int) -> tuple[Ints, Ints, int]:
+    """One record from each of the largest buckets, group after group, while so many buckets have records.
+
+    Gives the bucket and the group of each pick, and how many groups there are. Buckets above the last one taken (the
+    top) are in every group; those tied with it (the band, whose counts differ by one at most) take turns. So many
+    groups are made at once until a bucket of the top, or one below, meets the band.
+    """
+    buckets, groups, made = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)], 0
+    order = np.argsort(-counts, kind="stable")
+    height = counts[order].astype(np.int64)
+    at = height[diversity - 1]
+    high, low = int((height > at).sum()), int((height >= at).sum())
+    top, band, band_height = order[:high], order[high:low], height[high:low].copy()
+    top_height = height[:high].copy()
+    while (rounds := _rounds(top_height, band_height, height[low:], diversity)) > 0:
+        slots = diversity - len(top)
+        place = np.arange(slots * rounds)
+        buckets += [np.repeat(top, rounds), band[place % len(band)]]
+        groups += [np.tile(np.arange(rounds), len(top)) + made, place // slots + made]
+        made += rounds
+        top_height -= rounds
+        full, rest = divmod(slots * rounds, len(band))
+        band_height -= full
+        band_height[:rest] -= 1
+        band, band_height = np.roll(band, -rest), np.roll(band_height, -rest)
+        level = band_height[0]
+        joined = top_height <= level
+        below = low + int((height[low:] >= level).sum())
+        band = np.concatenate([top[joined], order[low:below], band])
+        band_height = np.concatenate([top_height[joined], height[low:below], band_height])
+        top, top_height, low = top[~joined], top_height[~joined], below
+    return np.concatenate(buckets), np.concatenate(groups), made
+
+
+def _rounds(top: Ints, band: Ints, below: Ints, diversity: int) -> int:
+    """How many groups can be made until the buckets' order changes, or one has no record left."""
+    total, width, slots = int(band.sum()), len(band), diversity - len(top)
+    rounds = total // slots
+    if len(top) and width > slots:
+        rounds = min(rounds, (width * (int(top[-1]) - 1) - total) // (width - slots) + 1)
+    if len(below) and below[0] > 0:
+        rounds = min(rounds, -((width * int(below[0]) - total) // slots))
+    return rounds
+
+
+def set_apart(groups: Ints, values: Ints, subjects: Ints, diversity: int, draw: Draw) -> Ints:
+    """Groups of the same number, no two records of a value or of a subject in one, none smaller than `diversity`.
+
+    Most meetings of a subject with itself end when a record changes places with a random one of its value; the few
+    that are left end by alternating paths, which always exist.
+    """
+    groups = groups.copy()
+    number = int(groups.max(initial=-1)) + 1
+    met = _met(groups, subjects)
+    for block in range(_SWAPS):
+        if not len(met):
+            break
+        _swap(groups, values, subjects, met, draw, block)
+        met = _met(groups, subjects)
+    if len(met):
+        _Paths(groups, values, subjects, met, number).insert_all()
+        _even_out(groups, values, subjects, diversity, number)
+    return groups
+
+
+def _met(groups: Ints, subjects: Ints) -> Ints:
+    """The records whose subject has another record, which comes before, in the group."""
+    order = np.lexsort((subjects, groups))
+    same = (groups[order[1:]] == groups[order[:-1]]) & (subjects[order[1:]] == subjects[order[:-1]])
+    later: Ints = order[1:][same].astype(np.int64)
+    return later
+
+
+def _swap(groups: Ints, values: Ints, subjects: Ints, met: Ints, draw: Draw, block: int) -> None:
+    """Each of these records changes places with a random one of its value, where that makes no new meeting."""
+    own = Draw(draw.key, draw.table, draw.identities[met])
+    chance = own.bits("anatomy-swap", "", block)[0].to_numpy()
+    rows = np.argsort(values, kind="stable")
+    counts = np.bincount(values)
+    starts = np.cumsum(counts) - counts
+    other = rows[starts[values[met]] + (chance % counts[values[met]].astype(np.uint64)).astype(np.int64)]
+    here, there = groups[met], groups[other]
+    width = int(subjects.max()) + 1
+    taken = np.sort(groups * width + subjects)
+
+    def free(group: Ints, subject: Ints) -> npt.NDArray[np.bool_]:
+        wanted = group * width + subject
+        lacks: npt.NDArray[np.bool_] = taken[np.minimum(np.searchsorted(taken, wanted), len(taken) - 1)] != wanted
+        return lacks
+
+    fits = free(there, subjects[met]) & free(here, subjects[other])
+    met, other, here, there = met[fits], other[fits], here[fits], there[fits]
+    # a group takes part in one exchange of a round, so that what was looked up stays true
+    _, first = np.unique(np.stack([here, there], axis=1).ravel(), return_index=True)
+    alone = np.bincount(first // 2, minlength=len(met)) == 2
+    groups[met[alone]], groups[other[alone]] = there[alone], here[alone]
+
+
+class _Index:
+    """Which record of a value, or of a subject, is in a group; sorted numbers, and what has changed since."""
+
+    def __init__(self, ends: Ints, groups: Ints, number: int) -> None:
+        rows = np.flatnonzero(groups >= 0)
+        keys = ends[rows] * number + groups[rows]
+        order = np.argsort(keys)
+        self._number, self._keys, self._rows = number, keys[order], rows[order]
+        self._changed: dict[int, int | None] = {}
+
+    def find(self, end: int, group: int) -> int | None:
+        key = end * self._number + group
+        if key in self._changed:
+            return self._changed[key]
+        at = int(np.searchsorted(self._keys, key))
+        return int(self._rows[at]) if at < len(self._keys) and self._keys[at] == key else None
+
+    def put(self, end: int, group: int, row: int | None) -> None:
+        self._changed[end * self._number + group] = row
+
+
+class _Paths:
+    """Puts records that met their subject into groups one by one, by exchanging two groups along a path."""
+
+    def __init__(self, groups: Ints, values: Ints, subjects: Ints, met: Ints, number: int) -> None:
+        self._groups, self._met, self._number = groups, met, number
+        self._were = groups[met].tolist()
+        groups[met] = -1
+        self._ends = (values, subjects)
+        self._of = (_Index(values, groups, number), _Index(subjects, groups, number))
+
+    def insert_all(self) -> None:
+        for row, was in zip(self._met.tolist(), self._were, strict=True):
+            value, subject = int(self._ends[0][row]), int(self._ends[1][row])
+            for_subject, for_value = self._free(1, subject, was), self._free(0, value, was)
+            path = list(self._path(value, for_subject, for_value))
+            for step in path:
+                self._take(step)
+            for i, step in enumerate(path):
+                self._give(step, for_subject if i % 2 else for_value)
+            self._give(row, for_subject)
+
+    def _free(self, side: int, end: int, start: int) -> int:
+        """A group without this value or subject; there is one, since it has no more records than there are groups."""
+        return next(
+            group
+            for group in ((start + step) % self._number for step in range(self._number))
+            if self._of[side].find(end, group) is None
+        )
+
+    def _path(self, end: int, here: int, there: int) -> Iterator[int]:
+        """From a value the record in group `here`, from its subject the one in `there`, from its value again."""
+        side, group = 0, here
+        while (row := self._of[side].find(end, group)) is not None:
+            yield row
+            side = 1 - side
+            end, group = int(self._ends[side][row]), there if group == here else here
+
+    def _take(self, row: int) -> None:
+        for index, ends in zip(self._of, self._ends, strict=True):
+            index.put(int(ends[row]), int(self._groups[row]), None)
+
+    def _give(self, row: int, group: int) -> None:
+        self._groups[row] = group
+        for index, ends in zip(self._of, self._ends, strict=True):
+            index.put(int(ends[row]), group, row)
+
+
+def _even_out(groups: Ints, values: Ints, subjects: Ints, diversity: int, number: int) -> None:
+    """Gives every group `diversity` records, from groups that have more."""
+    sizes = np.bincount(groups, minlength=number)
+    for short in np.flatnonzero(sizes < diversity).tolist():
+        while sizes[short] < diversity:
+            rich = int(sizes.argmax())
+            rows = np.flatnonzero((groups == short) | (groups == rich)).tolist()
+            moved = next(
+                part
+                for part in _parts(rows, values, subjects)
+                if sum(1 if groups[row] == rich else -1 for row in part) == 1
+            )
+            for row in moved:
+                groups[row] = short if groups[row] == rich else rich
+            sizes[short], sizes[rich] = sizes[short] + 1, sizes[rich] - 1
+
+
+def _parts(rows: list[int], values: Ints, subjects: Ints) -> list[list[int]]:
+    """The records of two groups, parted so that no value and no subject is in two parts."""
+    parts: list[tuple[set[tuple[int, int]], list[int]]] = []
+    for row in rows:
+        ends = {(0, int(values[row])), (1, int(subjects[row]))}
+        own = [part for part in parts if part[0] & ends]
+        parts = [part for part in parts if not part[0] & ends]
+        parts.append((ends.union(*(part[0] for part in own)), [row, *(r for part in own for r in part[1])]))
+    return [part[1] for part in parts]
