@@ -147,27 +147,28 @@ def _grouped(values: Ints, diversity: int, draw: Draw) -> Ints:
 def _outputs(
     frame: pl.DataFrame, quasi: Sequence[str], sensitive: str, groups: Ints, draw: Draw, release: str
 ) -> Anatomized:
-    numbers, first = np.unique(groups, return_index=True)
-    names = _names(draw, first, release)
-    named = pl.Series(GROUP, names[groups] if len(numbers) else np.empty(0, dtype=np.int64), dtype=pl.Int64)
+    number = int(groups.max(initial=-1)) + 1
+    first = np.empty(number, dtype=np.int64)  # a record of each group: its name is drawn by that one's identity
+    first[groups[::-1]] = np.arange(len(groups))[::-1]
+    named = pl.Series(GROUP, _names(draw, first, release)[groups], dtype=pl.Int64)
     qit = frame.select(*quasi).with_columns(named)
     st = pl.DataFrame([named, frame[sensitive]]).with_columns(pl.lit(1, dtype=pl.Int64).alias(COUNT))
     # independent orders: the place of a row in one output tells nothing of its place in the other
     return Anatomized(
         qit[draw.bits("anatomy-qit", release)[0].arg_sort()],
         st[draw.bits("anatomy-st", release)[0].arg_sort()],
-        len(numbers),
+        number,
     )
 
 
-def _names(draw: Draw, first: npt.NDArray[np.intp], release: str) -> Ints:
+def _names(draw: Draw, first: Ints, release: str) -> Ints:
     """Random names of 63 bits, all different."""
     key = subkey(draw.key, "anatomy-group", draw.table, release)
     identities = draw.identities[first].reinterpret(signed=False)
     block = 0
     while True:
         names: Ints = (words(key, identities, block)[0].to_numpy() >> _SHIFT).astype(np.int64)
-        if len(np.unique(names)) == len(names):
+        if pl.Series(names).n_unique() == len(names):
             return names
         block += 1
 
@@ -239,9 +240,8 @@ def set_apart(groups: Ints, values: Ints, subjects: Ints, diversity: int, draw: 
 
 def _met(groups: Ints, subjects: Ints) -> Ints:
     """The records whose subject has another record, which comes before, in the group."""
-    order = np.lexsort((subjects, groups))
-    same = (groups[order[1:]] == groups[order[:-1]]) & (subjects[order[1:]] == subjects[order[:-1]])
-    later: Ints = order[1:][same].astype(np.int64)
+    pairs = pl.Series(groups * (int(subjects.max(initial=0)) + 1) + subjects)
+    later: Ints = (~pairs.is_first_distinct()).arg_true().cast(pl.Int64).to_numpy()
     return later
 
 
