@@ -65,10 +65,10 @@ _SALARY: Final = (("low", "*"), ("high", "*"))
 
 def census(rows: int = ROWS, seed: int = 1) -> dict[str, list[Any]]:
     """Columns of values: `age` are integers, all others texts."""
-    age = 17 + np.minimum(_draw(rows, seed, 1, 72), _draw(rows, seed, 2, 72))
+    age = 17 + np.minimum(draw(rows, seed, 1, 72), draw(rows, seed, 2, 72))
     education = _pick(rows, seed, 4, [one[-1] for one in _EDUCATION])
     learned = education >= len(_EDUCATION) - 4
-    marital = np.where((age < 25) & (_draw(rows, seed, 5, 5) > 0), 1, _pick(rows, seed, 6, [m[-1] for m in _MARITAL]))
+    marital = np.where((age < 25) & (draw(rows, seed, 5, 5) > 0), 1, _pick(rows, seed, 6, [m[-1] for m in _MARITAL]))
     plain, higher = (_pick(rows, seed, 7, [one[4] if place else one[3] for one in _OCCUPATION]) for place in (0, 1))
     chance = 60 + 220 * learned + 200 * (marital == 0) + 3 * np.clip(age - 17, 0, 35)
     picked = {
@@ -79,7 +79,7 @@ def census(rows: int = ROWS, seed: int = 1) -> dict[str, list[Any]]:
         "native-country": (_COUNTRY, _pick(rows, seed, 10, [one[-1] for one in _COUNTRY])),
         "workclass": (_WORK, _pick(rows, seed, 11, [one[-1] for one in _WORK])),
         "occupation": (_OCCUPATION, np.where(learned, higher, plain)),
-        "salary-class": (_SALARY, (_draw(rows, seed, 12, 1_000) < chance).astype(np.int64)),
+        "salary-class": (_SALARY, (draw(rows, seed, 12, 1_000) < chance).astype(np.int64)),
     }
     named = {name: [str(table[code][0]) for code in codes] for name, (table, codes) in picked.items()}
     return {name: age.tolist() if name == "age" else named[name] for name in COLUMNS}
@@ -103,10 +103,10 @@ def hierarchies() -> dict[str, list[list[str]]]:
 def _pick(rows: int, seed: int, column: int, weights: Sequence[int]) -> Codes:
     """Positions in the weights, each as often as its weight says."""
     bounds = np.cumsum(np.array(weights, dtype=np.int64))
-    return np.searchsorted(bounds, _draw(rows, seed, column, int(bounds[-1])), side="right").astype(np.int64)
+    return np.searchsorted(bounds, draw(rows, seed, column, int(bounds[-1])), side="right").astype(np.int64)
 
 
-def _draw(rows: int, seed: int, column: int, below: int) -> Codes:
+def draw(rows: int, seed: int, column: int, below: int) -> Codes:
     """Integers from 0 to below a bound: splitmix64 of seed, column and row."""
     state = np.arange(1, rows + 1, dtype=np.uint64) + np.uint64((seed << 40) + (column << 32))
     state = state * np.uint64(0x9E3779B97F4A7C15)
