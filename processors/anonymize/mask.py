@@ -1,7 +1,8 @@
 """`mask`: hides characters of a value and keeps a few at either end (R-A6).
 
 The result has a fixed length, since a length tells values apart. A value is hidden whole where what is kept would be
-more than half of it. Of an e-mail address nothing of the domain is kept unless asked for. A null stays null.
+more than half of it. Of an e-mail address nothing of the domain is kept unless asked for, of a card or an account no
+check digit, of a phone number no country. A null stays null.
 """
 
 from __future__ import annotations
@@ -11,63 +12,95 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
+from processors.anonymize import masking
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
 from processors.anonymize.text import text_of
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.task.model import Strict
 
+MOST = {"phone": 10, "card": 9, "iban": 15}  # half of the longest there is
+
 
 class Style(Strict):
     """How one column is masked; `length` counts what is kept, too, and `same` gives the length away."""
 
+    form: Literal["text", "email", "phone", "card", "iban", "pattern"] = Field(
+        default="text",
+        description="What the values are. What stands before the @ of an `email` is masked by itself; of a `phone`, "
+        "`card` or `iban` digits count without spaces and signs, and a value of another form is hidden whole; "
+        "`pattern` hides what matches an expression, and keeps the text around it.",
+    )
     keep_first: int = Field(default=0, ge=0, le=32, description="How many characters stay at the beginning.")
     keep_last: int = Field(default=0, ge=0, le=32, description="How many characters stay at the end.")
     char: str = Field(default="*", min_length=1, max_length=1, description="What is written for a hidden character.")
     length: int | Literal["same"] = Field(
         default=10, description="How long every masked text is, what is kept included; `same`: as long as it was."
     )
-    form: Literal["text", "email"] = Field(
-        default="text", description="`email`: what stands before the @ is masked by itself."
-    )
     keep_domain: bool = Field(default=False, description="Whether an address keeps what follows its @.")
+    keep_country: bool = Field(default=False, description="Whether a `phone` or an `iban` keeps its country.")
+    keep_check: bool = Field(
+        default=False,
+        description="Whether the check digits of a `card` or an `iban` stay, the former within keep_last.",
+    )
+    pattern: str | None = Field(
+        default=None, description="What is hidden of a text with `form: pattern`: an expression in Rust's syntax."
+    )
 
     @model_validator(mode="after")
     def _hides(self) -> Style:
-        kept = self.keep_first + self.keep_last
-        if self.length != "same" and self.length <= kept:
+        kept = self.keep_first + self.keep_last + (4 if self.form == "iban" else 0)
+        if self.length != "same" and (self.length < 1 or self.length <= kept):
             raise MisfitError("has a length that leaves nothing to hide", f"give a length above {kept}", ("length",))
         if self.keep_domain and self.form != "email":
             raise MisfitError("keeps the domain of what is no address", "write form: email", ("keep_domain",))
+        if self.keep_country and self.form not in ("phone", "iban"):
+            raise MisfitError(
+                "keeps the country of a value without one", "write form: phone or iban", ("keep_country",)
+            )
+        if self.keep_check and self.form not in ("card", "iban"):
+            raise MisfitError("keeps check digits of what has none", "write form: card or iban", ("keep_check",))
+        most = MOST.get(self.form)
+        if most and self.keep_first + self.keep_last > most:
+            raise MisfitError(f"keeps more than half of any {self.form}", f"keep at most {most}", ("keep_first",))
+        return self
+
+    @model_validator(mode="after")
+    def _matches(self) -> Style:
+        if (self.pattern is not None) != (self.form == "pattern"):
+            raise MisfitError("needs pattern and form: pattern together", "give both, or neither", ("pattern",))
+        if self.pattern is None:
+            return self
+        if self.keep_first or self.keep_last or self.length == "same":
+            raise MisfitError("keeps a part of a match", "give a length, and leave keep_first and keep_last out")
+        try:
+            empty = pl.Series([""]).str.contains(self.pattern, strict=True).item()
+        except pl.exceptions.ComputeError:
+            right = "see docs.rs/regex for the syntax"
+            raise MisfitError("is no regular expression", right, ("pattern",)) from None
+        if empty:
+            raise MisfitError("matches the empty text", "say what there has to be: + instead of *", ("pattern",))
         return self
 
 
 def masked(value: pl.Expr, style: Style) -> pl.Expr:
-    """The text with its middle hidden."""
-    if style.form == "text":
-        return _hidden(value, style)
-    if style.keep_domain:
-        name, domain = value.str.extract(r"(?s)^(.*)@"), value.str.extract(r"(@[^@]*)$")
-    else:
-        parts = value.str.splitn("@", 2).struct
-        domain = pl.when(parts.field("field_1").is_not_null()).then(pl.lit("@" + 3 * style.char))
-        name = parts.field("field_0")
-    return pl.coalesce(pl.concat_str(_hidden(name, style), domain), _hidden(value, style))
-
-
-def _hidden(value: pl.Expr, style: Style) -> pl.Expr:
-    kept = style.keep_first + style.keep_last
-    if style.length == "same":
-        size = value.str.len_chars()
-        every = value.str.replace_all(r"(?s).", style.char.replace("$", "$$"))
-        middle = every.str.slice(0, size - pl.min_horizontal(pl.lit(kept, dtype=pl.UInt32), size))
-    else:
-        every = pl.when(value.is_not_null()).then(pl.lit(style.char * style.length))
-        middle = pl.lit(style.char * (style.length - kept))
-    if not kept:
-        return every
-    parts = pl.concat_str(value.str.head(style.keep_first), middle, value.str.tail(style.keep_last))
-    return pl.when(value.str.len_chars() >= 2 * kept).then(parts).otherwise(every)
+    """The text with what the style does not keep hidden."""
+    cover = masking.Cover(
+        style.keep_first, style.keep_last, style.char, None if style.length == "same" else style.length
+    )
+    match style.form:
+        case "email":
+            return masking.email(value, cover, style.keep_domain)
+        case "phone":
+            return masking.phone(value, cover, style.keep_country)
+        case "card":
+            return masking.card(value, cover, style.keep_check)
+        case "iban":
+            return masking.iban(value, cover, style.keep_country, style.keep_check)
+        case "pattern":
+            return masking.matches(value, style.pattern or "", cover)
+        case "text":
+            return masking.covered(value, cover)
 
 
 class Mask:
@@ -103,6 +136,34 @@ class Mask:
             {"email": ("a****@***", "n****")},
         ),
         Example(
+            "the country and the last two digits of a phone number, however it is written",
+            {"phone": {"type": "string"}},
+            {"columns": {"phone": {"form": "phone", "keep_country": True, "keep_last": 2}}},
+            {"phone": ("+49 (30) 123-456", "0049 30 123456", "030/123456", "none", None)},
+            {"phone": ("+49 ********56", "+49 ********56", "********56", "**********", None)},
+        ),
+        Example(
+            "the last four digits of a card without its check digit",
+            {"card": {"type": "string"}},
+            {"columns": {"card": {"form": "card", "keep_last": 4}}},
+            {"card": ("4111 1111 1111 1234", "4111-1111", None)},
+            {"card": ("******123*", "**********", None)},
+        ),
+        Example(
+            "the country of an account",
+            {"account": {"type": "string"}},
+            {"columns": {"account": {"form": "iban", "keep_country": True, "length": 8}}},
+            {"account": ("DE89 3704 0044 0532 0130 00", "none", None)},
+            {"account": ("DE******", "********", None)},
+        ),
+        Example(
+            "numbers in a note",
+            {"note": {"type": "string"}},
+            {"columns": {"note": {"form": "pattern", "pattern": "[0-9]{3,}", "length": 3}}},
+            {"note": ("order 12345 of 7 pieces", "", None)},
+            {"note": ("order *** of 7 pieces", "", None)},
+        ),
+        Example(
             "numbers become text",
             {"card": {"type": "int64"}},
             {"columns": {"card": {"keep_last": 4, "length": 8}}},
@@ -115,10 +176,13 @@ class Mask:
         for name in config.columns:
             column_of(columns, name, self.types, "columns", name)
 
-        def treat(_: Batch) -> list[pl.Expr | pl.Series]:
-            return [
-                masked(text_of(pl.col(name), columns[name].type), style).alias(name)
-                for name, style in config.columns.items()
-            ]
+        exprs = [
+            masked(text_of(pl.col(name), columns[name].type), style).alias(name)
+            for name, style in config.columns.items()
+        ]
+
+        def treat(batch: Batch) -> list[pl.Expr | pl.Series]:
+            # a lazy frame computes what several parts of an expression share once
+            return [*batch.frame.lazy().select(exprs).collect()]
 
         return Treatment(dict.fromkeys(config.columns, "string"), treat)

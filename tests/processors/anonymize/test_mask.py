@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 Run = Callable[..., pl.Series]
+WrongFor = Callable[..., list[str]]
 
 
 def masked(value: str | None, keep_first: int, keep_last: int) -> str | None:
@@ -41,5 +43,80 @@ def test_a_mask_of_the_same_length(run: Run) -> None:
 def test_mask_of_an_address_hides_its_domain_unless_asked(run: Run) -> None:
     style = {"form": "email", "length": 4}
     assert run("string", ["a@b.org", "x@y@z"], method="mask", columns={"v": style}).to_list() == ["****@***"] * 2
-    style = {"form": "email", "length": 4, "keep_domain": True}  # type: ignore[dict-item]  # mixed on purpose
+    style = {"form": "email", "length": 4, "keep_domain": True}
     assert run("string", ["a@b.org", "none"], method="mask", columns={"v": style}).to_list() == ["****@b.org", "****"]
+
+
+CODES = ("1", "7", "49", "44", "358", "420", "886")
+digits = st.text("0123456789", min_size=6, max_size=11)
+between = st.sampled_from(["", " ", "-", "/", ".", " (", ") "])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(CODES), st.sampled_from(["+", "00", ""]), digits, between, st.integers(0, 3))
+def test_a_phone_number_is_masked_however_it_is_written(
+    run: Run, code: str, sign: str, rest: str, separator: str, last: int
+) -> None:
+    written = f"{sign}{code}{separator}{rest[:3]}{separator}{rest[3:]}"
+    style = {"form": "phone", "keep_last": last, "length": 8}
+    hidden = "*" * (8 - last) + rest[len(rest) - last :]
+    assert run("string", [written], method="mask", columns={"v": style})[0] == hidden
+    style = {**style, "keep_country": True}
+    out = run("string", [written], method="mask", columns={"v": style})[0]
+    if sign:
+        assert out == f"+{code} {hidden}"
+    else:
+        assert out == hidden
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text("0123456789", min_size=10, max_size=20), st.integers(0, 4), st.integers(0, 5), st.booleans())
+def test_a_card_shows_its_check_digit_only_if_asked(run: Run, number: str, first: int, last: int, check: bool) -> None:
+    style = {"form": "card", "keep_first": first, "keep_last": last, "length": 12, "keep_check": check}
+    out = run("string", [f"{number[:4]} {number[4:]}"], method="mask", columns={"v": style})[0]
+    shown = number[len(number) - last :] if last else ""
+    if shown and not check:
+        shown = shown[:-1] + "*"
+    if not 12 <= len(number) <= 19 or len(number) < 2 * (first + last):
+        assert out == "*" * 12
+    else:
+        assert out == number[:first] + "*" * (12 - first - last) + shown
+
+
+def test_an_account_keeps_nothing_unasked(run: Run) -> None:
+    values = ["DE89 3704 0044 0532 0130 00", "gb82west12345698765432", "DE89", "12 34", "", None]
+    for style, shown in (
+        ({}, ["**********"] * 2),
+        ({"keep_country": True}, ["DE********", "GB********"]),
+        ({"keep_check": True}, ["**89******", "**82******"]),
+        ({"keep_last": 2, "length": 12}, ["**********00", "**********32"]),
+        ({"keep_first": 4, "length": 9}, ["****3704*", "****WEST*"]),
+    ):
+        out = run("string", values, method="mask", columns={"v": {"form": "iban", **style}}).to_list()
+        assert out == [*shown, *["*" * int(str(style.get("length", 10)))] * 3, None]
+
+
+def test_an_expression_hides_what_it_matches(run: Run) -> None:
+    style = {"form": "pattern", "pattern": r"(?i)\bpat-[0-9]+", "length": 3, "char": "$"}
+    out = run("string", ["PAT-12 and pat-1234567", "pat", None], method="mask", columns={"v": style})
+    assert out.to_list() == ["$$$ and $$$", "pat", None]
+
+
+@pytest.mark.parametrize(
+    ("style", "told"),
+    [
+        ({"keep_country": True}, "columns.v.keep_country: keeps the country of a value without one; write form: phone"),
+        ({"form": "phone", "keep_check": True}, "columns.v.keep_check: keeps check digits of what has none"),
+        ({"form": "card", "keep_first": 6, "keep_last": 4, "length": 16}, "more than half of any card; keep at most 9"),
+        ({"form": "iban", "length": 4}, "columns.v.length: has a length that leaves nothing to hide; give a length a"),
+        ({"length": 0}, "columns.v.length: has a length that leaves nothing"),
+        ({"form": "pattern"}, "columns.v.pattern: needs pattern and form: pattern together"),
+        ({"pattern": "x"}, "columns.v.pattern: needs pattern and form: pattern together"),
+        ({"form": "pattern", "pattern": "("}, "columns.v.pattern: is no regular expression"),
+        ({"form": "pattern", "pattern": "[0-9]*"}, "columns.v.pattern: matches the empty text; say what there has to"),
+        ({"form": "pattern", "pattern": "x", "keep_last": 1}, "columns.v: keeps a part of a match"),
+    ],
+)
+def test_masks_that_make_no_sense(wrong: WrongFor, style: dict[str, object], told: str) -> None:
+    (mistake,) = wrong({"v": {"type": "string"}}, {"method": "mask", "columns": {"v": style}})
+    assert told in mistake
