@@ -1,5 +1,7 @@
 """Keys of runs, and the secrets a run was started with: sealed under the master key, gone when the run ends.
 
+The key that signs certificates stands beside them and stays: who holds a certificate checks it long after the run.
+
 A key is bound to its run: the row of one run does not open as that of another. Nothing here shows a key in
 its `repr`, in an error or in a log line.
 """
@@ -13,11 +15,13 @@ from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
 from control_api.store.db import Connection, Connections, connections
-from schemas.errors import Conflict, NotFound
+from processors.privacy.signature import public_key
+from schemas.errors import Conflict, Fatal, NotFound
 from schemas.sealing import new_key, seal, unseal
 
 _KEY: Final = "key/"
 _SECRETS: Final = "secrets/"
+_SIGNING: Final = "signing"
 
 
 class KeyStore(Protocol):
@@ -92,6 +96,22 @@ def get_secrets(conn: Connection, master: bytes, run: str) -> dict[str, str]:
         return {}
     found: dict[str, str] = orjson.loads(unseal(master, sealed, _SECRETS + run))
     return found
+
+
+def signing_key(conn: Connection, master: bytes) -> bytes:
+    """The secret that signs certificates; made when it is first asked for, by whoever comes first."""
+    made = new_key()
+    conn.execute(
+        "INSERT INTO metal.signing_key (sealed, public) VALUES (%s, %s) ON CONFLICT (one) DO NOTHING",
+        (seal(master, made, _SIGNING), public_key(made)),
+    )
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute("SELECT sealed FROM metal.signing_key").fetchone()
+    assert row is not None  # noqa: S101  # it was inserted, or was there
+    try:
+        return unseal(master, bytes(row[0]), _SIGNING)
+    except Fatal as error:
+        raise Fatal("the key that signs certificates was sealed under another master key") from error
 
 
 def _sealed(conn: Connection, statement: str, run: str) -> bytes | None:

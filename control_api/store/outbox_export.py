@@ -48,16 +48,21 @@ def address_of(conn: psycopg.Connection[Any]) -> str:
 
 def export(url: str, run: str, table: str, form: Format, provenance: bool = False) -> Iterator[bytes]:
     """The file, in pieces. What is wrong with the request is raised before the first."""
-    with retriable(), psycopg.connect(url, connect_timeout=10) as conn:
-        plan = plan_of(conn, run, table)
-        scales = {name: _scale(conn, run, table, name) for name, kind in plan.columns.items() if kind == "decimal"}
     write: dict[Format, Callable[[Iterator[pl.DataFrame]], Iterator[bytes]]] = {
         "jsonl": _json_lines,
         "csv": _csv,
         "parquet": _parquet,
         "avro": partial(_avro, table),
     }
-    return write[form](_frames(url, run, table, plan, scales, provenance))
+    return write[form](frames(url, run, table, provenance))
+
+
+def frames(url: str, run: str, table: str, provenance: bool = False) -> Iterator[pl.DataFrame]:
+    """The rows as every format has them, in batches, one at least. That there is no such table is raised at once."""
+    with retriable(), psycopg.connect(url, connect_timeout=10) as conn:
+        plan = plan_of(conn, run, table)
+        scales = {name: _scale(conn, run, table, name) for name, kind in plan.columns.items() if kind == "decimal"}
+    return _frames(url, run, table, plan, scales, provenance)
 
 
 def _scale(conn: psycopg.Connection[Any], run: str, table: str, column: str) -> int:

@@ -74,6 +74,23 @@ CREATE TABLE IF NOT EXISTS metal.run_secrets (
     PRIMARY KEY (run)
 );
 
+-- What signs certificates: made at first use, the one key that outlives runs.
+CREATE TABLE IF NOT EXISTS metal.signing_key (
+    one     boolean PRIMARY KEY DEFAULT true CHECK (one),
+    sealed  bytea NOT NULL,                  -- the secret under the master key
+    public  text NOT NULL                    -- its public key: z6Mk…
+);
+
+-- What was certified of a prepared table. It outlives the rows, and the key of the run.
+CREATE TABLE IF NOT EXISTS metal.certificates (
+    run      text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    tab      text NOT NULL,
+    document json NOT NULL,                  -- signed; its order stays
+    final    boolean NOT NULL,               -- the run had ended, so its rows can't change any more
+    at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run, tab)
+);
+
 -- Written by the review writer in the transaction of the rows themselves.
 CREATE TABLE IF NOT EXISTS metal.consumed (
     topic        text NOT NULL,

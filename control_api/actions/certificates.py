@@ -1,0 +1,105 @@
+"""Certificates of prepared tables: measured on the rows as they would be exported, signed, stored and audited.
+
+While a run may still take corrections its certificate is made anew each time; that of a run that
+has ended stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from control_api.actions.context import Context
+from control_api.actions.examine import Examined, examine
+from control_api.store import audit, certificates, keys
+from control_api.store.db import Connection
+from control_api.store.outbox import plan_of
+from control_api.store.outbox_export import address_of, frames
+from control_api.store.runs import Run, get_run
+from control_api.store.totals import totals_of
+from processors.privacy.certificate import Facts, make
+from processors.privacy.requested import Request, requests_of
+from processors.privacy.signature import public_key, sign
+from schemas.columns import ColumnType
+from schemas.errors import Conflict
+from schemas.task.model import Method
+
+CERTIFIED: Final = ("prepared", "stopped")
+SUPPRESSED: Final = "suppressed"  # what a stage calls records that left the release to form its classes
+
+
+def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
+    """The signed certificate of a table; raises `Conflict` while rows of the run are still on their way."""
+    with ctx.connections() as conn:
+        found = get_run(conn, run)
+        known = certificates.get(conn, run, table)
+        if known is not None and known.final:
+            return known.document
+        if found.state not in CERTIFIED:
+            raise Conflict(f"run {run!r} is {found.state}; a certificate is of a run that is prepared or stopped")
+        columns = plan_of(conn, run, table).columns
+        suppressed = _suppressed(conn, run, table)
+        url = address_of(conn)
+    methods = found.spec.tables[table].anonymize if table in found.spec.tables else []
+    asked = [(_visible(columns, request), suppressed) for request in requests_of(methods)]
+    examined = examine(frames(url, run, table), columns, [one for one in asked if one[0].quasi_identifiers])
+    document = make(_facts(found, table, columns, methods, examined), examined.findings)
+    with ctx.connections() as conn:
+        signed = sign(document, keys.signing_key(conn, ctx.master), document["issued"])
+        certificates.put(conn, run, table, signed, found.ended_at is not None)
+        audit.record(conn, actor, "certificate.made", run, _noted(table, examined))
+    return signed
+
+
+def get_certificate(ctx: Context, run: str, table: str) -> dict[str, Any] | None:
+    """The certificate that was made last; None if none was."""
+    with ctx.connections() as conn:
+        get_run(conn, run)
+        known = certificates.get(conn, run, table)
+    return None if known is None else known.document
+
+
+def get_public_key(ctx: Context) -> str:
+    with ctx.connections() as conn:
+        return public_key(keys.signing_key(conn, ctx.master))
+
+
+def _suppressed(conn: Connection, run: str, table: str) -> int:
+    totals = totals_of(conn, run).get(table)
+    return 0 if totals is None else totals.dropped.get(SUPPRESSED, 0)
+
+
+def _noted(table: str, examined: Examined) -> dict[str, Any]:
+    return {"table": table, "rows": examined.rows, "digest": examined.digest}
+
+
+def _visible(columns: Mapping[str, ColumnType], request: Request) -> Request:
+    """What of a request the published columns can show."""
+    return replace(
+        request,
+        quasi_identifiers=tuple(name for name in request.quasi_identifiers if name in columns),
+        subject=request.subject if request.subject in columns else None,
+        diversity=tuple(one for one in request.diversity if one.column in columns),
+        closeness=tuple(one for one in request.closeness if one.column in columns),
+    )
+
+
+def _facts(
+    run: Run, table: str, columns: Mapping[str, ColumnType], methods: Sequence[Method], examined: Examined
+) -> Facts:
+    return Facts(
+        run=run.run,
+        task=run.task,
+        task_version=run.version,
+        code_version=run.code_version,
+        mode=run.mode,
+        table=table,
+        columns=columns,
+        rows=examined.rows,
+        digest=examined.digest,
+        methods=methods,
+        anonymized=bool(methods),
+        issued=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )

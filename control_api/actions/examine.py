@@ -1,0 +1,51 @@
+"""Reads rows once and says what a certificate says of them: for whoever makes one, and for whoever checks one.
+
+The digest keeps 32 bytes of each row, on disk where they are many; measuring keeps codes of the quasi-identifiers.
+It must not know where rows come from.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import polars as pl
+
+from processors.privacy.digest import RowsDigest
+from processors.privacy.finding import Finding, compact, find, without_lost_subjects
+from processors.privacy.requested import Request
+from schemas.columns import ColumnType, polars_type
+
+_IN_MEMORY: Final = 1024 * 1024  # of each spool of hashes, before it goes to disk
+
+
+@dataclass(frozen=True)
+class Examined:
+    """`findings` are in the order of the requests."""
+
+    rows: int
+    digest: str
+    findings: list[Finding]
+
+
+def examine(
+    pieces: Iterable[pl.DataFrame], columns: Mapping[str, ColumnType], asked: Sequence[tuple[Request, int]]
+) -> Examined:
+    """`asked`: requests, each with how many records were suppressed for it."""
+    digest = RowsDigest(columns, partial(tempfile.SpooledTemporaryFile, max_size=_IN_MEMORY))
+    requests = [request for request, _ in asked]
+    empty = pl.DataFrame(schema={name: polars_type(kind) for name, kind in columns.items()})
+    kept = [compact(empty, columns, requests)]
+    try:
+        for piece in pieces:
+            digest.add(piece)
+            kept.append(compact(piece, columns, requests))
+        rows, hexdigest = digest.rows, digest.hexdigest()
+    finally:
+        digest.close()
+    whole = pl.concat(kept) if requests else empty
+    findings = [find(whole, without_lost_subjects(whole, request), left) for request, left in asked]
+    return Examined(rows, hexdigest, findings)

@@ -1,0 +1,105 @@
+"""What a task asks of the classes of a table: read from the options of its methods, whichever way they are written.
+
+Each method that names quasi-identifiers is one request. `l` and `t` are a number, which then counts for every
+sensitive column, one mapping or a list of them, or a mapping from the sensitive column to either. What is not asked
+for is absent. Knows no method by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from schemas.task.model import Method
+
+_COLUMN: Final = ("column", "sensitive", "columns")
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """`kind` is distinct, entropy or recursive; `c` counts for the last alone."""
+
+    column: str
+    l: float  # noqa: E741  # the literature's name
+    kind: str = "distinct"
+    c: float | None = None
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """`distance` is equal or ordered; `order` has the values in order where their type has none."""
+
+    column: str
+    t: float
+    distance: str = "equal"
+    order: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the classes that some quasi-identifiers form. `subject`: whose distinct values k counts."""
+
+    quasi_identifiers: tuple[str, ...]
+    k: int | None = None
+    subject: str | None = None
+    diversity: tuple[Diversity, ...] = ()
+    closeness: tuple[Closeness, ...] = ()
+    suppression_limit: float | None = None
+
+    @property
+    def sensitive(self) -> tuple[str, ...]:
+        columns = [one.column for one in self.diversity] + [one.column for one in self.closeness]
+        return tuple(dict.fromkeys(columns))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that measuring looks at."""
+        subject = () if self.subject is None else (self.subject,)
+        return tuple(dict.fromkeys((*self.quasi_identifiers, *subject, *self.sensitive)))
+
+
+def requests_of(methods: Sequence[Method]) -> tuple[Request, ...]:
+    return tuple(_request(one.options) for one in methods if one.options.get("quasi_identifiers"))
+
+
+def _request(options: Mapping[str, Any]) -> Request:
+    sensitive = _names(options.get("sensitive"))
+    limit = options.get("suppression_limit")
+    return Request(
+        quasi_identifiers=_names(options["quasi_identifiers"]),
+        k=options.get("k"),
+        subject=options.get("subject"),
+        diversity=tuple(
+            Diversity(column, float(one["l"]), str(one.get("kind", "distinct")), one.get("c"))
+            for column, one in _each(options.get("l"), "l", sensitive)
+        ),
+        closeness=tuple(
+            Closeness(column, float(one["t"]), str(one.get("distance", "equal")), _names(one.get("order")) or None)
+            for column, one in _each(options.get("t"), "t", sensitive)
+        ),
+        suppression_limit=None if limit is None else float(limit),
+    )
+
+
+def _names(given: Any) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _each(given: Any, letter: str, sensitive: tuple[str, ...]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The sensitive columns, each with its demand as a mapping."""
+    if given is None:
+        return
+    if isinstance(given, int | float):
+        yield from ((column, {letter: given}) for column in sensitive)
+    elif isinstance(given, Mapping) and letter in given:
+        named = next((_names(given[name]) for name in _COLUMN if name in given), sensitive)
+        yield from ((column, given) for column in named)
+    elif isinstance(given, Mapping):
+        for column, one in given.items():
+            yield from _each(one, letter, (column,))
+    else:
+        for one in given:
+            yield from _each(one, letter, sensitive)

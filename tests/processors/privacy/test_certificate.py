@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+from pyld import jsonld
+
+from processors.privacy.certificate import Facts, MalformedError, compare, make, read, request_of, used
+from processors.privacy.finding import Finding, compact, find
+from processors.privacy.requested import Closeness, Diversity, Request, requests_of
+from schemas.columns import ColumnType
+from schemas.task.model import Method
+
+COLUMNS: dict[str, ColumnType] = {"age": "int64", "city": "string", "illness": "string"}
+ROWS = pl.DataFrame(
+    {"age": [20, 20, 30, 30, 30], "city": ["x", "x", "y", "y", "y"], "illness": ["a", "b", "a", "b", None]}
+)
+REQUEST = Request(
+    ("age", "city"),
+    k=2,
+    diversity=(Diversity("illness", 2.0), Diversity("illness", 2.0, "recursive", 3.0)),
+    closeness=(Closeness("illness", 0.5),),
+    suppression_limit=0.2,
+)
+
+
+def facts(**changed: Any) -> Facts:
+    given: dict[str, Any] = {
+        "run": "r-aaaaaaaa", "task": "r", "task_version": 3, "code_version": "1.2", "mode": "snapshot", "table": "t",
+        "columns": COLUMNS, "rows": 5, "digest": "0" * 64, "anonymized": True, "issued": "2026-11-21T00:00:00Z",
+        "methods": [Method(method="mask", columns={"city": {}}), Method(method="suppress", columns=["age"])],
+    }  # fmt: skip
+    return Facts(**given | changed)
+
+
+def finding(request: Request = REQUEST, rows: pl.DataFrame = ROWS, suppressed: int = 1) -> Finding:
+    return find(rows, request, suppressed)
+
+
+def test_it_states_what_was_measured() -> None:
+    document = make(facts(), [finding()])
+    (guarantee,) = document["guarantees"]
+    assert guarantee["quasiIdentifiers"] == ["age", "city"]
+    assert guarantee["reached"]["k"] == 2
+    assert [one["l"] for one in guarantee["reached"]["diversity"]] == [2.0, 2.0]
+    assert guarantee["reached"]["diversity"][1]["c"] == 1.0  # of equal frequencies
+    assert guarantee["reached"]["closeness"][0]["t"] == pytest.approx(0.2)
+    assert guarantee["references"] == [
+        {"column": "illness", "values": 3, "distribution": [[None, 1], ["a", 2], ["b", 2]]}
+    ]
+    assert guarantee["loss"] == {"classes": 2, "averageClassSize": 2.5, "discernibility": 4 + 9 + 6}
+    assert guarantee["suppression"] == {"records": 1, "share": 1 / 6, "limit": 0.2}
+    assert [one["method"] for one in document["methods"]] == ["suppress", "mask"]  # in the order applied
+
+
+def test_it_reads_back_and_compares_equal() -> None:
+    statement = read(make(facts(), [finding()]))
+    assert request_of(statement.guarantees[0]) == REQUEST
+    assert compare(statement, 5, "0" * 64, [finding()]) == []
+    assert [one.kind for one in compare(statement, 5, "1" * 64, [finding()])] == ["digest"]
+
+
+def test_every_member_is_a_term_of_linked_data() -> None:
+    """Expanded with the context that it carries, nothing is lost, and what is said of it stands under known terms."""
+    document = make(facts(), [finding()])
+    (expanded,) = jsonld.expand(document)
+    assert expanded["@type"] == ["urn:x-metal:privacy#Certificate"]
+    (release,) = expanded["http://www.w3.org/ns/prov#hadPrimarySource"]
+    assert release["@type"] == ["http://www.w3.org/ns/dcat#Dataset"]
+    assert len(release["http://www.w3.org/ns/csvw#column"][0]["@list"]) == 3
+    back = jsonld.compact(expanded, document["@context"])
+    assert leaves(back) == leaves(document)
+
+
+def leaves(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(leaves(one) for name, one in value.items() if name != "@context")
+    return sum(map(leaves, value)) if isinstance(value, list) else 1
+
+
+def test_a_release_without_groups_has_its_methods_and_its_digest() -> None:
+    document = make(facts(), [])
+    assert (document["guarantees"], document["anonymized"]) == ([], True)
+    assert make(facts(anonymized=False), [])["methods"] == []
+    assert read(document).release.digest.value == "0" * 64
+
+
+def test_an_empty_release_breaks_nothing() -> None:
+    nothing = finding(rows=ROWS.clear(), suppressed=0)
+    assert list(nothing.misses()) == []
+    assert compare(read(make(facts(rows=0), [nothing])), 0, "0" * 64, [nothing]) == []
+
+
+def test_what_is_not_reached_is_told() -> None:
+    asked = Request(
+        ("age",),
+        k=3,
+        diversity=(Diversity("illness", 3.0, "recursive", 1.0), Diversity("illness", 2.5, "entropy")),
+        closeness=(Closeness("illness", 0.1),),
+        suppression_limit=0.1,
+    )
+    assert [kind for kind, _ in finding(asked).misses()] == ["k", "l", "l", "t", "suppression"]
+    assert "c" not in make(facts(), [finding(asked)])["guarantees"][0]["reached"]["diversity"][0]  # it is infinite
+
+
+def test_long_hierarchies_are_told_by_their_digest() -> None:
+    rows = [[str(n), "all"] for n in range(60)]
+    told = used(Method(method="generalize", columns={"city": {"rows": rows, "level": 1}}))
+    assert told.columns == ["city"]
+    assert set(told.parameters["columns"]["city"]["rows"]) == {"sha256", "length"}
+    assert told.parameters["columns"]["city"]["level"] == 1
+    assert used(Method(method="perturb", columns={"n": {"scale": 2**70}})).parameters["columns"]["n"]["scale"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"guarantees": 1}, {"@context": {}}, {"extra": 1}, {"release": {}}, {"issued": None}]
+)
+def test_what_is_no_certificate_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(MalformedError):
+        read(make(facts(), []) | change)
+    with pytest.raises(MalformedError):
+        read([])
+
+
+def test_requests_are_read_however_they_are_written() -> None:
+    def of(**options: Any) -> Request:
+        (found,) = requests_of([Method(method="generalize", quasi_identifiers=["a"], **options)])
+        return found
+
+    three = (Diversity("s", 3.0),)
+    assert of(l=3, sensitive="s").diversity == three
+    assert of(l={"l": 3, "column": "s"}).diversity == three
+    assert of(l={"s": 3}).diversity == three
+    assert of(l=[{"l": 3, "columns": ["s"]}]).diversity == three
+    assert of(l={"s": {"kind": "recursive", "l": 3, "c": 2}}).diversity == (Diversity("s", 3.0, "recursive", 2),)
+    assert of(t=0.2, sensitive=["s", "u"]).closeness == (Closeness("s", 0.2), Closeness("u", 0.2))
+    assert of(t={"s": {"t": 0.2, "distance": "ordered"}}).closeness == (Closeness("s", 0.2, "ordered"),)
+    assert of(k=5, subject="who", suppression_limit=0) == Request(("a",), 5, "who", suppression_limit=0.0)
+    assert requests_of([Method(method="mask", columns={"a": {}})]) == ()
+
+
+def test_pieces_are_compacted_to_what_is_measured() -> None:
+    columns: dict[str, ColumnType] = {"a": "string", "n": "decimal", "who": "string", "more": "string"}
+    schema = {"a": pl.String, "n": pl.Decimal(38, 2), "who": pl.String, "more": pl.String}
+    rows = pl.DataFrame({"a": ["x", None], "n": ["1.50", "2"], "who": ["p", None], "more": ["", ""]}).cast(schema)
+    request = Request(("a", "n"), subject="who")
+    pieces = [compact(one, columns, [request]) for one in (rows.clear(), rows, rows)]
+    whole = pl.concat(pieces)
+    assert whole.columns == ["a", "n", "who"]
+    measured = find(whole, request, 0).measured
+    assert (measured.classes, measured.k_rows, measured.k_subjects) == (2, 2, 1)
