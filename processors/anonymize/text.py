@@ -14,8 +14,8 @@ from schemas.columns import ColumnType, polars_type
 
 def within_years(value: pl.Expr, kind: ColumnType) -> pl.Expr:
     """The moment, or null where the calendar does not reach it."""
-    dtype = polars_type(kind)
-    first, end = (pl.lit(dt.date(*day)).cast(dtype) for day in ((1, 1, 1), (9999, 12, 31)))
+    last = dt.date(9999, 12, 31) if kind == "date" else dt.datetime(9999, 12, 31, 23, 59, 59, 999_999)
+    first, end = (pl.lit(moment).cast(polars_type(kind)) for moment in (dt.date(1, 1, 1), last))
     return pl.when(value.is_between(first, end)).then(value)
 
 
