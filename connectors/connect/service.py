@@ -176,6 +176,11 @@ class Service:
         with self._store() as conn:
             run = get_run(conn, lane.run)
             key = keys.get_key(conn, self._master, lane.run)
+            # Enforces: the log is read back from our last checkpoint on; what is before it may be trimmed by now.
+            now = lanes.held(conn, lane)
+        if now is None:
+            return
+        lane = now
 
         def splits() -> list[lanes.PlannedSplit]:
             with self._store() as conn:

@@ -117,6 +117,17 @@ def claim(conn: Connection, owner: str, lease: float, limit: int, runs: Sequence
     return sorted((Lane(*row) for row in rows), key=lambda lane: (lane.run, lane.lane))
 
 
+def held(conn: Connection, lane: Lane) -> Lane | None:
+    """The lane as it stands now, with its last checkpoint; None if it has another owner by now."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute(
+            "SELECT run, lane, generation, checkpoint, done FROM metal.lanes"
+            " WHERE run = %s AND lane = %s AND generation = %s",
+            (lane.run, lane.lane, lane.generation),
+        ).fetchone()
+    return None if row is None else Lane(*row)
+
+
 def renew(
     conn: Connection, owner: str, lease: float, held: Sequence[tuple[str, int, int]]
 ) -> set[tuple[str, int, int]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -151,3 +153,28 @@ def test_only_the_first_try_of_the_first_owner_takes_the_log_for_empty(monkeypat
     assert asked(1, 0) == [True]
     assert asked(1, 2) == [True, False, False]
     assert asked(2, 1) == [False, False]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_who_tries_again_goes_on_from_its_own_last_checkpoint(monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
+    """The log before it may be trimmed by then: read back from the first checkpoint the lane would begin anew."""
+    claimed = Lane("r", 0, 1, None, False)
+    stands = None if lost else replace(claimed, checkpoint={"offset": 9, "epoch": -1, "state": {}})
+    read: list[Lane] = []
+
+    class Reader:
+        def __init__(self, run: Any, lane: Lane, *_: Any) -> None:
+            read.append(lane)
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_: None
+
+    monkeypatch.setattr(module, "LaneReader", Reader)
+    monkeypatch.setattr(module, "get_run", lambda *_: SimpleNamespace(run="r", mode="snapshot"))
+    monkeypatch.setattr(module.keys, "get_key", lambda *_: KEY)
+    monkeypatch.setattr(module.lanes, "held", lambda _, lane: stands if lane == claimed else pytest.fail("another"))
+    service = SimpleNamespace(
+        _store=nullcontext, _master=b"", _kafka={}, _sender=None, _opener=lambda _: None, _discover=None
+    )
+    Service._read_once(cast(Any, service), claimed, Signals(), False)
+    assert read == ([] if lost else [stands])

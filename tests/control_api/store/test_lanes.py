@@ -80,6 +80,19 @@ def test_what_is_claimed_is_claimed_until_the_lease_is_over(conn: Connection, pl
     assert [(one.lane, one.generation, one.checkpoint) for one in again] == [(0, 3, {"at": 2}), (2, 2, None)]
 
 
+def test_a_lane_stands_with_its_last_checkpoint_while_it_is_held(conn: Connection, planned: str) -> None:
+    (first,) = lanes.claim(conn, "a", 60, 1)
+    assert lanes.held(conn, first) == first
+    assert lanes.checkpoint(conn, planned, first.lane, first.generation, {"offset": 7}, {}, False)
+    stands = lanes.held(conn, first)
+    assert stands is not None
+    assert stands.checkpoint == {"offset": 7}
+    conn.execute("UPDATE metal.lanes SET lease_until = now() WHERE lane = %s", (first.lane,))
+    conn.commit()
+    lanes.claim(conn, "b", 60, 1)
+    assert lanes.held(conn, first) is None
+
+
 @pytest.mark.parametrize(
     ("state", "ended", "given"),
     [
