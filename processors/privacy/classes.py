@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+Frame = pl.DataFrame | pl.LazyFrame  # a scan is grouped piece by piece, so memory follows its groups, not its rows
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Number = TypeVar("Number", np.int64, np.float64)
@@ -31,7 +32,7 @@ class Classes:
     subjects: pl.Series | None
 
 
-def group_rows(frame: pl.DataFrame, quasi_identifiers: Sequence[str], subject: str | None = None) -> Classes:
+def group_rows(frame: Frame, quasi_identifiers: Sequence[str], subject: str | None = None) -> Classes:
     """The classes of a frame, in no order.
 
     Rows without a subject count as one subject, however many they are: nothing shows that they are several.
@@ -88,7 +89,7 @@ class Segments:
 
 
 def segments_of(
-    frame: pl.DataFrame, quasi_identifiers: Sequence[str], sensitive: str, domain: pl.Series | None = None
+    frame: Frame, quasi_identifiers: Sequence[str], sensitive: str, domain: pl.Series | None = None
 ) -> Segments:
     """The sensitive values by class; a null is a value of its own.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from processors.privacy.classes import Floats, Integers, Segments, ascending, codes_of
+from processors.privacy.classes import Floats, Integers, Segments, codes_of
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Reference:
         counts[codes_of(self.values, domain).to_numpy()] = self.counts.to_numpy()
         return counts
 
-    def domain_with(self, values: pl.Series) -> pl.Series:
-        """Its values and those given."""
-        return ascending(pl.concat([self.values.cast(values.dtype).alias(values.name), values.unique()]))
+    def with_values(self, values: pl.Series) -> pl.Series:
+        """Its values and those given, each once."""
+        return pl.concat([self.values.cast(values.dtype).alias(values.name), values]).unique()
 
 
 def reference_of(values: pl.Series) -> Reference:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from processors.privacy import closeness, diversity
-from processors.privacy.classes import Floats, Integers, Segments, ascending, group_rows, segments_of
+from processors.privacy.classes import Floats, Frame, Integers, Segments, ascending, group_rows, segments_of
 from processors.privacy.closeness import Reference
 from processors.privacy.loss import average_class_size, discernibility
 
@@ -70,7 +70,7 @@ class Measured:
 
 
 def measure(
-    frame: pl.DataFrame,
+    frame: Frame,
     quasi_identifiers: Sequence[str],
     sensitive: Sequence[str | Sensitive] = (),
     subject: str | None = None,
@@ -80,7 +80,7 @@ def measure(
     classes = group_rows(frame, quasi_identifiers, subject)
     asked = [Sensitive(one) if isinstance(one, str) else one for one in sensitive]
     return Measured(
-        rows=frame.height,
+        rows=int(classes.rows.sum()),
         suppressed=suppressed,
         classes=len(classes.rows),
         k_rows=_least(classes.rows),
@@ -91,12 +91,12 @@ def measure(
     )
 
 
-def prepared(frame: pl.DataFrame, quasi_identifiers: Sequence[str], one: Sensitive) -> tuple[Segments, Integers]:
+def prepared(frame: Frame, quasi_identifiers: Sequence[str], one: Sensitive) -> tuple[Segments, Integers]:
     """The column's values by class, and the reference over their domain: what `closeness` and `diversity` work on."""
-    values = frame[one.column]
-    domain = _declared(values, one) if one.order is not None else None
-    if domain is None and one.reference is not None:
-        domain = one.reference.domain_with(values)
+    domain = None
+    if one.order is not None or one.reference is not None:
+        values = frame.lazy().select(pl.col(one.column).unique()).collect(engine="streaming").to_series()
+        domain = _declared(values, one.order, one.reference)
     segments = segments_of(frame, quasi_identifiers, one.column, domain)
     return segments, segments.whole if one.reference is None else one.reference.over(segments.domain)
 
@@ -125,16 +125,18 @@ def meets(figure: float, asked: float) -> bool:
     return figure >= asked * (1 - SLACK)
 
 
-def _declared(values: pl.Series, one: Sensitive) -> pl.Series:
-    order = pl.Series(values.name, one.order, dtype=values.dtype)
-    if order.n_unique() != len(order):
-        raise ValueError(f"the order of {one.column} has a value twice")
-    found = [values.unique()] + ([] if one.reference is None else [one.reference.values.cast(values.dtype)])
-    known = pl.concat([order, *(each.alias(values.name) for each in found)]).n_unique()
-    nulls = any(each.null_count() for each in found) and not order.null_count()
-    if known != len(order) + nulls:
-        raise ValueError(f"the order of {one.column} lacks {known - len(order) - nulls} of its values")
-    return pl.concat([ascending(values.clear(1)), order]) if nulls else order
+def _declared(values: pl.Series, order: Sequence[Any] | None, reference: Reference | None) -> pl.Series:
+    """The values found and those of the reference, in their order; nulls first where the order does not place them."""
+    found = values if reference is None else reference.with_values(values)
+    if order is None:
+        return ascending(found)
+    given = pl.Series(values.name, order, dtype=values.dtype)
+    if given.n_unique() != len(given):
+        raise ValueError(f"the order of {values.name} has a value twice")
+    lacking = found.filter(~found.is_in(given.implode(), nulls_equal=True))
+    if lacking.drop_nulls().len():
+        raise ValueError(f"the order of {values.name} lacks {lacking.drop_nulls().len()} of its values")
+    return pl.concat([lacking, given])
 
 
 def _has_order(segments: Segments, one: Sensitive) -> bool:

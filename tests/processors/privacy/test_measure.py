@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.census import census
 from processors.privacy.closeness import Reference, reference_of
 from processors.privacy.measure import Sensitive, measure, meets
+from processors.privacy.presence import presence
 from tests.processors.privacy import slow
 from tests.processors.privacy.tables import QUASI_IDENTIFIERS, Rows, ascending, frame_of, tables
 
@@ -104,6 +105,15 @@ def test_order_of_rows_does_not_matter(rows: Rows, random: Any) -> None:
     shuffled = random.sample(rows, len(rows))
     one, other = (measure(frame_of(each), QUASI_IDENTIFIERS, ["word"], "who") for each in (rows, shuffled))
     assert one == other
+
+
+@QUICK
+@given(tables(least=1))
+def test_a_scan_is_measured_like_a_frame(rows: Rows) -> None:
+    asked: list[Sensitive] = [Sensitive("word", order=["", "cold", "cough", "flu"]), Sensitive("s")]
+    frame = frame_of(rows)
+    assert measure(frame.lazy(), ["a"], asked, "who") == measure(frame, ["a"], asked, "who")
+    assert presence(frame.lazy(), frame.lazy(), ["a"]) == (1.0, 1.0)
 
 
 def test_the_example_of_li_and_others() -> None:
