@@ -49,3 +49,33 @@ def test_deletions_take_no_part(compiled: Compiled) -> None:
     out = compiled({"v": {"type": "int64"}}, {"method": "permute", "columns": ["v"]}).apply(frame, KEY, window=True)
     assert sorted(out.filter(pl.col("_op") == 0)["v"]) == list(range(0, 100, 2))
     assert out.filter(pl.col("_op") == 1)["v"].null_count() == 50
+
+
+def test_values_stay_within_their_group(compiled: Compiled) -> None:
+    columns = {"g": {"type": "string"}, "h": {"type": "int64"}, "v": {"type": "int64"}}
+    method = {"method": "permute", "columns": ["v"], "within": ["g", "h"], "minimum": 20}
+    rows = [(group, number) for group in ("a", "b", None) for number in (1, 2)]
+    frame = pl.DataFrame(
+        [
+            (group, number, 1000 * i + j, 6 * j + i)
+            for i, (group, number) in enumerate(rows)
+            for j in range(10 * (i + 1))
+        ],
+        schema={"g": pl.String, "h": pl.Int64, "v": pl.Int64, "_id": pl.Int64},
+        orient="row",
+    )
+    out = compiled(columns, method).apply(frame, KEY, window=True)
+    assert out["v"].head(10).null_count() == 10  # the group of ten
+    large = pl.DataFrame({"old": frame["v"], "new": out["v"]})[10:]
+    assert sorted(large["new"]) == large["old"].to_list()
+    assert large.select((pl.col("old") // 1000 == pl.col("new") // 1000).all()).item()
+    assert large.select((pl.col("old") == pl.col("new")).sum()).item() < 20
+    assert compiled(columns, method).apply(frame, KEY, window=False)["v"].null_count() == 0
+
+
+def test_groups_that_make_no_sense(wrong: Callable[..., list[str]]) -> None:
+    columns = {"v": {"type": "int64"}}
+    (mistake,) = wrong(columns, {"method": "permute", "columns": ["v"], "within": ["v"]})
+    assert mistake == "0.within: v is permuted within itself; name other columns"
+    (mistake,) = wrong(columns, {"method": "permute", "columns": ["v"], "within": ["g"]})
+    assert mistake.startswith("0.within.0: g is no column of the table")
