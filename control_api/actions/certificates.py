@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from control_api.actions.context import Context
-from control_api.actions.examine import Examined, examine
+from control_api.actions.examine import Asked, Examined, examine
 from control_api.store import audit, certificates, keys
 from control_api.store.db import Connection
 from control_api.store.outbox import plan_of
@@ -20,14 +21,16 @@ from control_api.store.outbox_export import address_of, frames
 from control_api.store.runs import Run, get_run
 from control_api.store.totals import totals_of
 from processors.privacy.certificate import Facts, make
+from processors.privacy.finding import breadths_of
 from processors.privacy.requested import Request, requests_of
 from processors.privacy.signature import public_key, sign
+from processors.transform.outputs import outputs
 from schemas.columns import ColumnType
 from schemas.errors import Conflict
 from schemas.task.model import Method
 
 CERTIFIED: Final = ("prepared", "stopped")
-SUPPRESSED: Final = "suppressed"  # what a stage calls records that left the release to form its classes
+SUPPRESSED: Final = "generalize.suppressed"  # the rule by which the worker leaves records out to form classes
 
 
 def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
@@ -43,8 +46,14 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
         suppressed = _suppressed(conn, run, table)
         url = address_of(conn)
     methods = found.spec.tables[table].anonymize if table in found.spec.tables else []
-    asked = [(_visible(columns, request), suppressed) for request in requests_of(methods)]
-    examined = examine(frames(url, run, table), columns, [one for one in asked if one[0].quasi_identifiers])
+    requests = [_visible(columns, request) for request in requests_of(methods)]
+    kinds = _kinds(found, table)
+    asked = [
+        Asked(one, suppressed, partial(breadths_of, request=one, kinds=kinds))
+        for one in requests
+        if one.quasi_identifiers
+    ]
+    examined = examine(frames(url, run, table), columns, asked)
     document = make(_facts(found, table, columns, methods, examined), examined.findings)
     with ctx.connections() as conn:
         signed = sign(document, keys.signing_key(conn, ctx.master), document["issued"])
@@ -64,6 +73,12 @@ def get_certificate(ctx: Context, run: str, table: str) -> dict[str, Any] | None
 def get_public_key(ctx: Context) -> str:
     with ctx.connections() as conn:
         return public_key(keys.signing_key(conn, ctx.master))
+
+
+def _kinds(run: Run, table: str) -> dict[str, ColumnType]:
+    """The types that the columns had before they were anonymized."""
+    given, _ = outputs(run.spec)
+    return {name: kind.type for name, kind in given.get(table, {}).items()}
 
 
 def _suppressed(conn: Connection, run: str, table: str) -> int:

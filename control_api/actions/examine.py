@@ -7,13 +7,14 @@ It must not know where rows come from.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 import polars as pl
 
+from processors.privacy.breadth import Breadth
 from processors.privacy.digest import RowsDigest
 from processors.privacy.finding import Finding, compact, find, without_lost_subjects
 from processors.privacy.requested import Request
@@ -31,12 +32,19 @@ class Examined:
     findings: list[Finding]
 
 
-def examine(
-    pieces: Iterable[pl.DataFrame], columns: Mapping[str, ColumnType], asked: Sequence[tuple[Request, int]]
-) -> Examined:
-    """`asked`: requests, each with how many records were suppressed for it."""
+@dataclass(frozen=True)
+class Asked:
+    """A request, how many records were suppressed for it, and how wide the groups are that its rows hold."""
+
+    request: Request
+    suppressed: int = 0
+    breadths: Callable[[pl.DataFrame], Mapping[str, Breadth]] = field(default=lambda _: {})
+
+
+def examine(pieces: Iterable[pl.DataFrame], columns: Mapping[str, ColumnType], asked: Sequence[Asked]) -> Examined:
+    """The rows' count and digest, and what they reach of everything asked."""
     digest = RowsDigest(columns, partial(tempfile.SpooledTemporaryFile, max_size=_IN_MEMORY))
-    requests = [request for request, _ in asked]
+    requests = [one.request for one in asked]
     empty = pl.DataFrame(schema={name: polars_type(kind) for name, kind in columns.items()})
     kept = [compact(empty, columns, requests)]
     try:
@@ -47,5 +55,7 @@ def examine(
     finally:
         digest.close()
     whole = pl.concat(kept) if requests else empty
-    findings = [find(whole, without_lost_subjects(whole, request), left) for request, left in asked]
+    findings = [
+        find(whole, without_lost_subjects(whole, one.request), one.suppressed, one.breadths(whole)) for one in asked
+    ]
     return Examined(rows, hexdigest, findings)

@@ -9,13 +9,13 @@ from typing import Any
 
 import orjson
 
-from control_api.actions.examine import examine
+from control_api.actions.examine import Asked, examine
 from control_api.cli.published import OtherColumnsError, form_of, read
-from processors.privacy.certificate import MalformedError, Mismatch, compare, request_of
+from processors.privacy.certificate import MalformedError, Mismatch, breadths_of, compare, request_of
 from processors.privacy.certificate import read as read_statement
 from processors.privacy.signature import BadSignatureError, parse_public_key
 from processors.privacy.signature import verify as verify_signature
-from processors.privacy.statement import Statement
+from processors.privacy.statement import Guarantee, Statement
 from schemas.errors import InvalidInput, Mistake
 
 
@@ -47,8 +47,9 @@ def verify_files(certificate: Path, data: Sequence[Path], key: str | None) -> Ve
 
 def _check(statement: Statement, data: Sequence[Path]) -> list[Mismatch]:
     columns = {one.name: one.datatype for one in statement.release.columns}
-    asked = [(request_of(one), one.suppression.records) for one in statement.guarantees]
-    unknown = sorted({name for request, _ in asked for name in request.columns} - set(columns))
+    asked = [_asked(one) for one in statement.guarantees]
+    spoken = {name for one in statement.guarantees for name in (*request_of(one).columns, *breadths_of(one))}
+    unknown = sorted(spoken - set(columns))
     if unknown:
         return [Mismatch("columns", f"the certificate speaks of {', '.join(unknown)}, which are no columns of it")]
     try:
@@ -56,6 +57,11 @@ def _check(statement: Statement, data: Sequence[Path]) -> list[Mismatch]:
     except OtherColumnsError as error:
         return [Mismatch("columns", str(error))]
     return compare(statement, examined.rows, examined.digest, examined.findings)
+
+
+def _asked(guarantee: Guarantee) -> Asked:
+    breadths = breadths_of(guarantee)
+    return Asked(request_of(guarantee), guarantee.suppression.records, lambda _: breadths)
 
 
 def _certificate(file: Path) -> tuple[dict[str, Any], Statement]:

@@ -18,6 +18,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from processors.anonymize.runner import ORDER
+from processors.privacy.breadth import Breadth
 from processors.privacy.canonical import canonical
 from processors.privacy.closeness import Reference as ColumnReference
 from processors.privacy.finding import Finding, suppressed_share
@@ -32,6 +33,7 @@ from processors.privacy.statement import (
     Reference,
     Release,
     Stated,
+    StatedBreadth,
     StatedCloseness,
     StatedColumn,
     StatedDiversity,
@@ -124,6 +126,11 @@ def request_of(guarantee: Guarantee) -> Request:
     )
 
 
+def breadths_of(guarantee: Guarantee) -> dict[str, Breadth]:
+    """What the certificate says of the widths of groups."""
+    return {one.column: Breadth(one.form, one.shares) for one in guarantee.breadths}
+
+
 def compare(statement: Statement, rows: int, digest: str, findings: Sequence[Finding]) -> list[Mismatch]:
     """Every way in which the rows are not what is certified, or do not keep what was asked for."""
     stated = statement.release
@@ -189,6 +196,10 @@ def _guarantee(finding: Finding) -> Guarantee:
         requested=asked,
         reached=reached,
         references=[_reference(column, reference) for column, reference in finding.references.items()],
+        breadths=[
+            StatedBreadth(column=column, form=one.form, shares=None if one.shares is None else dict(one.shares))
+            for column, one in finding.breadths.items()
+        ],
         loss=Loss(
             classes=measured.classes,
             average_class_size=measured.average_class_size,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from processors.privacy.breadth import Breadth, breadth, published_ncp
 from processors.privacy.closeness import Reference, reference_of
 from processors.privacy.digest import text_of
 from processors.privacy.measure import SLACK, Measured, Sensitive, measure
@@ -22,11 +23,12 @@ from schemas.columns import ColumnType
 
 @dataclass(frozen=True)
 class Finding:
-    """`references`: of columns that closeness is asked of. `ncp` is None where nothing tells how wide groups are."""
+    """`references`: of columns that closeness is asked of. `breadths`: of quasi-identifiers, for NCP."""
 
     request: Request
     measured: Measured
     references: Mapping[str, Reference] = field(default_factory=dict)
+    breadths: Mapping[str, Breadth] = field(default_factory=dict)
     ncp: float | None = None
 
     def diversity(self, asked: Diversity) -> Diversity:
@@ -70,7 +72,9 @@ class Finding:
             yield "suppression", f"{by} {share:.2%} of the records are suppressed; the limit is {limit:.2%}"
 
 
-def find(frame: pl.DataFrame, request: Request, suppressed: int) -> Finding:
+def find(
+    frame: pl.DataFrame, request: Request, suppressed: int, breadths: Mapping[str, Breadth] | None = None
+) -> Finding:
     """`frame` has the request's columns of every published row."""
     orders = {one.column: one.order for one in request.closeness if one.order is not None}
     least = {one.column: math.ceil(one.l) for one in request.diversity if one.kind == "recursive"}
@@ -79,7 +83,17 @@ def find(frame: pl.DataFrame, request: Request, suppressed: int) -> Finding:
     ]
     measured = measure(frame, request.quasi_identifiers, sensitive, request.subject, suppressed)
     near = dict.fromkeys(one.column for one in request.closeness) if frame.height else {}
-    return Finding(request, measured, {column: reference_of(frame[column]) for column in near})
+    references = {column: reference_of(frame[column]) for column in near}
+    ncp = published_ncp(frame, breadths, suppressed) if breadths else None
+    return Finding(request, measured, references, breadths or {}, ncp)
+
+
+def breadths_of(frame: pl.DataFrame, request: Request, kinds: Mapping[str, ColumnType]) -> dict[str, Breadth]:
+    """Of the request's quasi-identifiers, which were of these types before they were published."""
+    return {
+        name: breadth(kinds.get(name, "string"), request.hierarchies.get(name), frame[name])
+        for name in request.quasi_identifiers
+    }
 
 
 def suppressed_share(measured: Measured) -> float:

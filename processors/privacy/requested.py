@@ -8,7 +8,7 @@ for is absent. Knows no method by name.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemas.task.model import Method
@@ -38,7 +38,10 @@ class Closeness:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the classes that some quasi-identifiers form. `subject`: whose distinct values k counts."""
+    """What is asked of the classes that some quasi-identifiers form. `subject`: whose distinct values k counts.
+
+    `hierarchies` are the rows that the options hold of columns, as a released task has them.
+    """
 
     quasi_identifiers: tuple[str, ...]
     k: int | None = None
@@ -46,6 +49,7 @@ class Request:
     diversity: tuple[Diversity, ...] = ()
     closeness: tuple[Closeness, ...] = ()
     suppression_limit: float | None = None
+    hierarchies: Mapping[str, list[list[str]]] = field(default_factory=dict, compare=False)
 
     @property
     def sensitive(self) -> tuple[str, ...]:
@@ -79,7 +83,16 @@ def _request(options: Mapping[str, Any]) -> Request:
             for column, one in _each(options.get("t"), "t", sensitive)
         ),
         suppression_limit=None if limit is None else float(limit),
+        hierarchies=dict(_hierarchies(options)),
     )
+
+
+def _hierarchies(options: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            if isinstance(value.get("rows"), list):
+                yield name, value["rows"]
+            yield from _hierarchies(value)
 
 
 def _names(given: Any) -> tuple[str, ...]:

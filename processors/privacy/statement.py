@@ -38,6 +38,7 @@ CONTEXT: Final[dict[str, Any]] = {
     "value": "spdx:checksumValue",
     "methods": {"@id": "dpv:hasTechnicalMeasure", "@container": "@list"},
     "parameters": {"@id": f"{OWN}parameters", "@type": "@json"},
+    "shares": {"@id": f"{OWN}shares", "@type": "@json"},
     "distribution": {"@id": f"{OWN}distribution", "@type": "@json"},
     "DataIntegrityProof": "sec:DataIntegrityProof",
     "proof": {"@id": "sec:proof", "@container": "@graph"},
@@ -132,8 +133,19 @@ class Reference(Stated):
     distribution: list[tuple[str | None, int]] | None = None
 
 
+class StatedBreadth(Stated):
+    """How wide a column's groups are (processors/privacy/breadth.py); `shares` of a hierarchy's, by name."""
+
+    column: Text
+    form: Literal["number", "date", "moment", "group", "value"]
+    shares: dict[str, float] | None = None
+
+
 class Loss(Stated):
-    """What the classes cost. `discernibility` is text where it is no exact number of JSON."""
+    """What the classes cost. `discernibility` is text where it is no exact number of JSON.
+
+    `ncp` is the average over all cells; it is absent where the published names of groups do not tell their width.
+    """
 
     classes: int
     average_class_size: float
@@ -158,6 +170,7 @@ class Guarantee(Stated):
     requested: Level
     reached: Level
     references: list[Reference] = Field(default_factory=list)
+    breadths: list[StatedBreadth] = Field(default_factory=list)
     loss: Loss
     suppression: Suppression
 

@@ -13,12 +13,13 @@ import orjson
 import polars as pl
 import pytest
 
-from control_api.actions.examine import examine
+from control_api.actions.examine import Asked, examine
 from control_api.cli.main import run as metal
 from control_api.cli.published import read
 from control_api.store import outbox_export
 from processors.privacy.certificate import Facts, make
-from processors.privacy.requested import requests_of
+from processors.privacy.finding import breadths_of
+from processors.privacy.requested import Request, requests_of
 from processors.privacy.signature import public_key, sign
 from schemas.columns import ColumnType, polars_type
 from schemas.task.model import Method
@@ -54,19 +55,23 @@ Say = Callable[..., tuple[int, dict[str, Any]]]
 
 def people() -> pl.DataFrame:
     rows = [
-        ("[20, 30)", "10*", "flu", "a", 1),
-        ("[20, 30)", "10*", "cold", "b", 3),
-        ("[30, 40)", "", "flu", "c", 2),
-        ("[30, 40)", "", "ache", "d", 4),
-        ("[30, 40)", "", "cold", "e", 3),
+        ("20..29", "10*", "flu", "a", 1),
+        ("20..29", "10*", "cold", "b", 3),
+        ("30..39", "", "flu", "c", 2),
+        ("30..39", "", "ache", "d", 4),
+        ("30..39", "", "cold", "e", 3),
         (None, None, "flu", "f", 2),
         (None, None, "cold", "g", 3),
     ]
     return pl.DataFrame(rows, schema={name: polars_type(kind) for name, kind in COLUMNS.items()}, orient="row")
 
 
+def asked(request: Request, suppressed: int) -> Asked:
+    return Asked(request, suppressed, lambda frame: breadths_of(frame, request, {"age": "int64"}))
+
+
 def certified(frame: pl.DataFrame, suppressed: int = 1) -> dict[str, Any]:
-    examined = examine([frame], COLUMNS, [(one, suppressed) for one in requests_of(METHODS)])
+    examined = examine([frame], COLUMNS, [asked(one, suppressed) for one in requests_of(METHODS)])
     facts = Facts(
         run="small-aaaaaaaa",
         task="small",
@@ -151,7 +156,7 @@ def change(frame: pl.DataFrame, row: int, column: str, value: Any) -> pl.DataFra
     [
         (lambda f: f.head(6), {"rows", "digest", "k", "l", "t", "loss", "suppression"}),
         (lambda f: change(f, 0, "who", "z"), {"digest"}),
-        (lambda f: change(f, 0, "age", "[30, 40)"), {"digest", "k", "l", "t", "loss"}),
+        (lambda f: change(f, 0, "age", "30..39"), {"digest", "k", "l", "t", "loss"}),
         (lambda f: change(f, 1, "illness", "flu"), {"digest", "l"}),
         (lambda f: change(f, 1, "who", "a"), {"digest", "k"}),
         (lambda f: change(f, 1, "pay", 4), {"digest", "t"}),
