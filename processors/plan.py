@@ -6,7 +6,7 @@ A function of the spec and the components that were found; knows no topic, datab
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -67,12 +67,12 @@ class TaskPlan:
     derived: dict[str, DerivedPlan]
     references: tuple[Reference, ...]
     needed: dict[str, tuple[str, ...]]  # table -> columns that references, joins and aggregates look at
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def relational(self) -> bool:
-        """Tables meet each other, so they go by the relate stage."""
-        return bool(self.references or self.derived)
+        """Tables meet each other, or a table is looked at as a whole, so they go by the relate stage."""
+        grouped = any(output.methods.group for output in self.outputs().values())
+        return bool(self.references or self.derived or grouped)
 
     def outputs(self) -> dict[str, OutputPlan]:
         found: dict[str, TablePlan | DerivedPlan] = {**self.tables, **self.derived}
@@ -90,9 +90,9 @@ def compile_task(task: Task, rules: Mapping[str, type[Rule]], methods: Mapping[s
             tables[name] = _collected(name, table, task, rules, methods)
     references = tuple(_references(task))
     needed = {name: _needed(name, references, derived) for name in tables}
-    outputs = [*(one.output_plan for one in tables.values()), *(one.output_plan for one in derived.values())]
-    notes = [note for output in outputs for note in output.methods.unsupported]
-    return TaskPlan(tables, _in_order(derived), references, needed, tuple(notes))
+    for name, collected in tables.items():
+        needed[name] = tuple(dict.fromkeys((*needed[name], *collected.output_plan.methods.looks)))
+    return TaskPlan(tables, _in_order(derived), references, needed)
 
 
 def _in_order(derived: Mapping[str, DerivedPlan]) -> dict[str, DerivedPlan]:

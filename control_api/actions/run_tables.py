@@ -27,7 +27,7 @@ def compiled(task: Task) -> TaskPlan:
 
 
 def create_tables(conn: Connection, run: str, task: Task) -> None:
-    """In the transaction that makes the run. What the task asks for and this version does not do is noted on it."""
+    """In the transaction that makes the run."""
     plan = compiled(task)
     tables: dict[str, outbox.TablePlan] = {}
     for name, output in plan.outputs().items():
@@ -38,5 +38,3 @@ def create_tables(conn: Connection, run: str, task: Task) -> None:
             sources=list(collected.sources) if collected else [],
         )
     outbox.create_tables(conn, run, task.mode, tables)
-    for note in plan.notes:
-        conn.execute("UPDATE metal.runs SET notes = notes || to_jsonb(%s::text) WHERE run = %s", (note, run))

@@ -1,8 +1,9 @@
 """`generalize`: replaces a value by a group it belongs to (R-A1).
 
-Groups lie on declared grids and hierarchies, never on the values found in the data, so a bound tells nothing. A number
-or a date becomes the lower bound of its group and keeps the column's type; text, an address or a value of a
-hierarchy becomes the group's name. What belongs to no group becomes null.
+Groups lie on grids and hierarchies, never on the values found in the data, so a bound tells nothing. With `columns` a
+number or a date becomes the lower bound of its group and keeps the column's type; text, an address or a value of a
+hierarchy becomes the group's name; what belongs to no group becomes null. With `quasi_identifiers` the table is looked
+at as a whole, and every value becomes the text of its group's range.
 """
 
 from __future__ import annotations
@@ -13,26 +14,44 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from processors.anonymize.grid import Grid
+from processors.anonymize.grouping import Closeness, Diversity, asked, grouping
 from processors.anonymize.hierarchy import embed_hierarchies
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
+from processors.privacy.dimension import Grain
 from processors.wrong_config import MisfitError, Read
-from schemas.columns import ColumnType, polars_type
+from schemas.columns import ColumnType
 from schemas.task.model import Strict
+
+GROUPS = {"k", "subject", "l", "t", "grain", "suppression_limit"}
 
 
 class Generalize:
-    """`columns` says how each column becomes coarser; `quasi_identifiers` and `k` ask for groups of k records."""
+    """`columns` says how each column becomes coarser, record by record.
+
+    `quasi_identifiers` and `k` ask for groups of at least k records that can't be told apart by these columns together,
+    with `l` and `t` besides: each group becomes as narrow as they allow (Mondrian), its columns the texts of ranges.
+    """
 
     class Config(Strict):
         columns: dict[str, Grid] | None = Field(
             default=None, min_length=1, description="Column: how it becomes coarser."
         )
         quasi_identifiers: list[str] | None = Field(
-            default=None,
-            min_length=1,
-            description="Columns that identify together. This version forms no groups of them: they are suppressed.",
+            default=None, min_length=1, description="Columns that identify together: groups of records share them."
         )
         k: int | None = Field(default=None, ge=2, description="How many records a group has at least.")
+        subject: str | None = Field(
+            default=None, description="The column that tells whose record it is: k counts its distinct values."
+        )
+        l: list[Diversity] = Field(  # noqa: E741
+            default_factory=list, description="How diverse sensitive columns are within a group."
+        )
+        t: list[Closeness] = Field(
+            default_factory=list, description="How close sensitive columns are within a group to all records."
+        )
+        grain: dict[str, Grain] = Field(
+            default_factory=dict, description="Quasi-identifier: the grid or hierarchy that bounds of groups lie on."
+        )
         suppression_limit: float = Field(
             default=0.0, ge=0, le=1, description="The share of records that may be suppressed to form groups."
         )
@@ -43,7 +62,7 @@ class Generalize:
                 raise MisfitError("says neither or both of columns and quasi_identifiers", "give one of them")
             if self.quasi_identifiers is not None and self.k is None:
                 raise MisfitError("has no k", "say how many records a group has at least")
-            if self.columns is not None and self.model_fields_set & {"k", "suppression_limit"}:
+            if self.columns is not None and self.model_fields_set & GROUPS:
                 raise MisfitError("asks for groups of single columns", "give quasi_identifiers instead of columns")
             return self
 
@@ -76,11 +95,19 @@ class Generalize:
     @staticmethod
     def embed(raw: Any, read: Read) -> Any:
         """The config with the files of its hierarchies read into `rows`."""
-        return embed_hierarchies(raw, read)
+        return embed_hierarchies(embed_hierarchies(raw, read, "columns"), read, "grain")
 
     def plan(self, config: Generalize.Config, columns: Columns) -> Treatment:
         if config.columns is None:
-            return self._closed(config, columns)
+            return grouping(
+                config.quasi_identifiers or [],
+                config.k or 0,
+                config.suppression_limit,
+                config.grain,
+                asked(config.l, config.t),
+                config.subject,
+                columns,
+            )
         outputs: dict[str, ColumnType] = {}
         groups: list[pl.Expr] = []
         for name, grid in config.columns.items():
@@ -95,19 +122,3 @@ class Generalize:
             return [*groups]
 
         return Treatment(outputs, treat)
-
-    def _closed(self, config: Generalize.Config, columns: Columns) -> Treatment:
-        """Groups of k are not formed by this version, so the quasi-identifiers don't leave at all."""
-        names = config.quasi_identifiers or []
-        found = {name: column_of(columns, name, self.types, "quasi_identifiers", i) for i, name in enumerate(names)}
-        note = (
-            f"groups of k = {config.k} are not formed by this version: "
-            f"the quasi-identifiers {', '.join(names)} are suppressed instead"
-        )
-
-        def treat(_: Batch) -> list[pl.Expr | pl.Series]:
-            return [
-                pl.lit(None, dtype=polars_type(column.type, column.scale)).alias(name) for name, column in found.items()
-            ]
-
-        return Treatment({name: column.type for name, column in found.items()}, treat, (note,))

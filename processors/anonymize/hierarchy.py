@@ -40,20 +40,20 @@ def check_tree(rows: list[list[str]]) -> None:
             )
 
 
-def embed_hierarchies(raw: Any, read: Read) -> Any:
-    """The options of a method, each `hierarchy: FILE` of a column turned into `rows`."""
-    columns = raw.get("columns") if isinstance(raw, Mapping) else None
+def embed_hierarchies(raw: Any, read: Read, option: str = "columns") -> Any:
+    """The options of a method, each `hierarchy: FILE` of a column in one of them turned into `rows`."""
+    columns = raw.get(option) if isinstance(raw, Mapping) else None
     if not isinstance(columns, Mapping):
         return raw
-    return {**raw, "columns": {name: _embedded(name, grid, read) for name, grid in columns.items()}}
+    return {**raw, option: {name: _embedded(option, name, grid, read) for name, grid in columns.items()}}
 
 
-def _embedded(name: str, grid: Any, read: Read) -> Any:
+def _embedded(option: str, name: str, grid: Any, read: Read) -> Any:
     if not isinstance(grid, Mapping) or not isinstance(grid.get("hierarchy"), str):
         return grid
     rows = [row for row in csv.reader(io.StringIO(read(grid["hierarchy"])), delimiter=";") if row]
     try:
         check_tree(rows)
     except MisfitError as misfit:
-        raise MisfitError(misfit.wrong, misfit.right, ("columns", name, *misfit.at)) from None
+        raise MisfitError(misfit.wrong, misfit.right, (option, name, *misfit.at)) from None
     return {**{key: value for key, value in grid.items() if key != "hierarchy"}, "rows": rows}

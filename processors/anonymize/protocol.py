@@ -27,20 +27,32 @@ class Batch:
     window: bool
 
 
+@dataclass(frozen=True)
+class Formed:
+    """What a method makes of a whole table: the columns it writes, and which rows it leaves out (`kept` is false)."""
+
+    columns: pl.DataFrame
+    kept: pl.Series
+
+
 Columns = Mapping[str, Column]
 Treat = Callable[[Batch], list[pl.Expr | pl.Series]]
+Form = Callable[[pl.DataFrame, bool], Formed]  # the whole table, and whether it still grows
 
 
 @dataclass(frozen=True)
 class Treatment:
     """A method with its config: which columns it writes and of what type, and how.
 
-    `unsupported` tells in words what the config asks for and this version does not do.
+    Most treat records as they pass. One that gives a guarantee for groups of records has `form` instead: it sees the
+    columns in `looks` of all records of the table at once. Where the guarantee can't be had it raises `Fatal`, or of a
+    table that still grows keeps nothing.
     """
 
     outputs: Mapping[str, ColumnType]
-    treat: Treat
-    unsupported: tuple[str, ...] = ()
+    treat: Treat = lambda _: []
+    form: Form | None = None
+    looks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """The anonymization methods of a table, compiled into one function from a frame to a frame.
 
 Always holds: the rows and their order stay; a column is written by one method at most; what comes out depends on the
-frame, the run's key and the records' identities alone. Methods are applied in the order suppress, permute, perturb,
-generalize, mask, tokenize, then others by name, whatever order they are written in; since no column has two methods,
-that order shows in nothing but the certificate. Knows methods only by what was found; knows no topic or release.
+frame, the run's key and the records' identities alone. A method that forms groups sees a whole table before the others
+see its rows, one batch at a time; it alone may leave rows out. Methods are applied in the order suppress, permute,
+perturb, generalize, mask, tokenize, then others by name, whatever order they are written in; since no column has two
+methods, that order shows in the certificate alone. Knows methods only by what was found; knows no topic or release.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import polars as pl
 from pydantic import ValidationError
 
-from processors.anonymize.protocol import Anonymization, Batch, Treatment
+from processors.anonymize.protocol import Anonymization, Batch, Formed, Treatment
 from processors.anonymize.randomness import Draw
 from processors.wrong_config import ConfigError, MisfitError, Read, Wrong, embedded, explain
 from schemas.columns import IDENTITY, ColumnType
@@ -25,15 +26,30 @@ ORDER = ("suppress", "permute", "perturb", "generalize", "anatomize", "mask", "t
 
 @dataclass(frozen=True)
 class CompiledMethods:
-    """`unsupported` tells what a config asks for and this version does not do; the run shows it as a warning."""
+    """`looks` are the columns that `form` has to see of the whole table; none where no method forms groups."""
 
     table: str
     output_columns: dict[str, ColumnType]
     treatments: tuple[Treatment, ...]
-    unsupported: tuple[str, ...]
+    group: Treatment | None = None
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        return self.group.looks if self.group else ()
+
+    def form(self, table: pl.DataFrame, window: bool) -> pl.DataFrame:
+        """The table's rows that stay, with the columns that the group's method writes as they may be published."""
+        if self.group is None or self.group.form is None:
+            return table
+        formed: Formed = self.group.form(table.select(self.looks), window)
+        rest = table.drop(self.group.outputs)
+        return pl.concat([rest, formed.columns], how="horizontal").filter(formed.kept)
 
     def apply(self, frame: pl.DataFrame, key: bytes, window: bool) -> pl.DataFrame:
-        """The anonymized frame; `key` is the run's, and `frame` has the records' identities as `_id`."""
+        """The anonymized frame; `key` is the run's, and `frame` has the records' identities as `_id`.
+
+        What a group's method writes stands in the frame already.
+        """
         if not self.treatments:
             return frame
         batch = Batch(frame, Draw(key, self.table, frame[IDENTITY]), window)
@@ -54,6 +70,7 @@ def compile_methods(
         if treatment is not None:
             planned.append((i, method.method, treatment))
     mistakes += _written_twice(planned)
+    mistakes += _grouped_twice(planned)
     if mistakes:
         raise ConfigError(mistakes)
     planned.sort(key=lambda one: ORDER.index(one[1]) if one[1] in ORDER else len(ORDER))
@@ -61,8 +78,9 @@ def compile_methods(
     outputs: dict[str, ColumnType] = {name: column.type for name, column in columns.items()}
     for treatment in treatments:
         outputs.update(treatment.outputs)
-    notes = tuple(f"{table}: {note}" for treatment in treatments for note in treatment.unsupported)
-    return CompiledMethods(table, outputs, treatments, notes)
+    groups = [treatment for treatment in treatments if treatment.form is not None]
+    single = tuple(treatment for treatment in treatments if treatment.form is None)
+    return CompiledMethods(table, outputs, single, groups[0] if groups else None)
 
 
 def embed_files(methods: Sequence[Method], found: Mapping[str, type[Anonymization]], read: Read) -> list[Method]:
@@ -114,3 +132,12 @@ def _written_twice(planned: list[tuple[int, str, Treatment]]) -> list[Wrong]:
                 mistakes.append(Wrong((i, "columns"), wrong, "give every column one method"))
             first.setdefault(column, name)
     return mistakes
+
+
+def _grouped_twice(planned: list[tuple[int, str, Treatment]]) -> list[Wrong]:
+    """Two groupings of one table would each be undone by what the other tells."""
+    groups = [(i, name) for i, name, treatment in planned if treatment.form is not None]
+    return [
+        Wrong((i, "method"), "the table's records are grouped already", "name all quasi-identifiers in one method")
+        for i, _ in groups[1:]
+    ]

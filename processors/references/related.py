@@ -64,15 +64,16 @@ class Difference:
     gone: pl.DataFrame  # identities that are no longer, as `_ident`
 
 
-def difference(before: pl.DataFrame | None, after: pl.DataFrame | None) -> Difference:
+def difference(before: pl.DataFrame | None, after: pl.DataFrame | None, whole: bool = False) -> Difference:
+    """`whole`: what stands beside identity and `_pos` tells rows apart too, and comes back."""
     none = pl.DataFrame(schema={IDENT: pl.UInt64})
-    ids = [HASH, POSITION]
+    ids = after.columns if whole and after is not None else [HASH, POSITION]
     if after is None:
         gone = none if before is None else before.select(pl.col(HASH).alias(IDENT))
         return Difference(pl.DataFrame(schema={HASH: pl.UInt64, POSITION: pl.Int64}), gone)
     if before is None:
         return Difference(after.select(ids), none)
-    appeared = after.select(ids).join(before.select(ids), on=ids, how="anti")
+    appeared = after.select(ids).join(before.select(ids), on=ids, how="anti", nulls_equal=True)
     gone = before.select(HASH).join(after.select(HASH), on=HASH, how="anti")
     return Difference(appeared, gone.rename({HASH: IDENT}))
 

@@ -8,41 +8,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
-import polars as pl
-
 from connectors.failpoints import hit
-from processors.aggregate.derive import Derived, derive_table
 from processors.merge.resolve import IDENT
-from processors.references.related import Difference, Survivors, difference, rows_of, survive
 from processors.worker import metrics
 from processors.worker.computed import letters_of
 from processors.worker.directory import Directory
-from processors.worker.intake import add_counts, closing, take
+from processors.worker.intake import closing, take
 from processors.worker.merge_stage import WINDOW, merge_producers
 from processors.worker.outlet import Outlet
 from processors.worker.parts import Parts
 from processors.worker.pipeline import in_pool
 from processors.worker.rules_stage import send_letters
 from processors.worker.run_part import RunPart
-from processors.worker.shape import DERIVED, prepared
+from processors.worker.standing import State, counts, pieces, stand
 from schemas import topics
-from schemas.columns import CHANGED, HASH, SOURCE
 from schemas.headers import FINAL, Header
-
-Piece = tuple[str, int, bytes]  # table, rows, payload
-
-
-@dataclass(frozen=True)
-class State:
-    """What stands prepared after an epoch: a function of the segments up to an offset."""
-
-    survivors: Survivors
-    derived: dict[str, Derived] = field(default_factory=dict)
 
 
 class RelateStage:
@@ -79,14 +63,14 @@ class RelateStage:
         before, after = await in_pool(self._pool, self._states, part)
         window: deque[Awaitable[Any]] = deque()
         await self._reject(part, before, after, window)
-        pieces = self._pieces(part, before, after)
-        while (piece := await in_pool(self._pool, next, pieces, None)) is not None:
+        changed = pieces(part, before, after, _first(part))
+        while (piece := await in_pool(self._pool, next, changed, None)) is not None:
             table, rows, payload = piece
             extra = {"append": True} if _first(part) else {}
             await self._emit(part, "data", table, rows, part.progress.closes, extra, payload, window)
             hit("worker.mid_epoch")
         end: dict[str, Any] = {
-            "counts": self._counts(part, after),
+            "counts": counts(part, after),
             "final": epoch >= FINAL,
             "producers": [f"relate/{part.partition}"],
             "at": part.progress.at,
@@ -109,57 +93,8 @@ class RelateStage:
         if part.progress.closes > 0:
             known, before = part.standing or (-1, None)
             if known != part.progress.boundary:
-                before = self._state(part, part.progress.boundary)
-        return before, self._state(part, 2**62)
-
-    def _state(self, part: RunPart, upto: int) -> State:
-        plan = part.info.plan
-        tables = {name: part.segments(name, upto=upto) for name in plan.tables}
-        survivors = survive(tables, plan.references, plan.needed)
-        derived: dict[str, Derived] = {}
-        for name, table in plan.derived.items():
-            below = {other: one.rows for other, one in derived.items()}
-            derived[name] = derive_table(table.table, survivors.rows, below, part.info.key)
-        return State(survivors, derived)
-
-    def _pieces(self, part: RunPart, before: State | None, after: State) -> Iterator[Piece]:
-        for name in part.info.plan.tables:
-            was = before.survivors.rows.get(name) if before else None
-            change = difference(was, after.survivors.rows.get(name))
-            yield from self._collected(part, name, change, _first(part))
-        for name, derived in part.info.plan.derived.items():
-            rows = after.derived[name].rows
-            gone = rows.select(IDENT).clear()
-            if before is not None:
-                rows, gone = _changed(before.derived[name].rows, rows)
-            marked = rows.with_columns(
-                pl.lit(DERIVED, dtype=pl.UInt16).alias(SOURCE), pl.lit(0, dtype=pl.UInt64).alias(CHANGED)
-            )
-            if rows.height or gone.height:
-                payload = prepared(marked, gone, derived.output_plan, part.info, _first(part))
-                yield name, rows.height + gone.height, payload
-
-    def _collected(self, part: RunPart, name: str, change: Difference, first: bool) -> Iterator[Piece]:
-        table = part.info.plan.tables[name]
-        none = change.gone.clear()
-        for frame in rows_of(part.segments(name), change.appeared, everything=first) if change.appeared.height else ():
-            rows = frame.rename({HASH: IDENT})
-            yield name, rows.height, prepared(rows, none, table.output_plan, part.info, first)
-        if change.gone.height:
-            empty = pl.DataFrame(schema=table.carried_schema)
-            yield name, change.gone.height, prepared(empty, change.gone, table.output_plan, part.info, first)
-
-    def _counts(self, part: RunPart, after: State) -> dict[str, Any]:
-        counts: dict[str, Any] = {}
-        for told in part.progress.told.values():
-            for table, numbers in told.items():
-                add_counts(counts.setdefault(table, {}), numbers)
-        for table, dropped in after.survivors.dropped.items():
-            if dropped:
-                add_counts(counts.setdefault(table, {}), {"dropped": dropped})
-        for table, rows in after.survivors.rows.items():
-            counts[table]["prepared"] = rows.height
-        return counts | {table: derived.counts for table, derived in after.derived.items()}
+                before = stand(part, part.progress.boundary)
+        return before, stand(part, 2**62)
 
     async def _reject(self, part: RunPart, before: State | None, after: State, window: deque[Awaitable[Any]]) -> None:
         """Of rows that a derived table rejects a dead letter each, once."""
@@ -190,12 +125,6 @@ class RelateStage:
         window.append(await self._outlet.send(topics.OUTBOX.name, part.partition, header, payload))
         while len(window) > WINDOW:
             await window.popleft()
-
-
-def _changed(old: pl.DataFrame, new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(rows that are new or another than before, identities that are no longer)."""
-    upserts = new.join(old, on=new.columns, how="anti", nulls_equal=True)
-    return upserts, old.select(IDENT).join(new.select(IDENT), on=IDENT, how="anti")
 
 
 def _first(part: RunPart) -> bool:

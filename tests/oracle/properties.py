@@ -20,6 +20,7 @@ def differences(oracle: Oracle, name: str, exported: Iterable[Row]) -> list[str]
     rows = [_typed(want, row) for row in exported]
     methods = _methods(want)
     found = [] if len(rows) == table.prepared else [f"{name}: {len(rows)} rows, the oracle has {table.prepared}"]
+    found += _small_groups(name, want, rows)
     key = _key(want)
     if key and not set(key) & methods.keys():
         found += _keyed(name, key, methods, table, rows)
@@ -38,7 +39,7 @@ def _methods(table: dict[str, Any]) -> dict[str, tuple[str, Any]]:
     found: dict[str, tuple[str, Any]] = {}
     for step in table.get("anonymize", []):
         if "quasi_identifiers" in step:
-            found |= dict.fromkeys(step["quasi_identifiers"], ("suppress", None))
+            found |= dict.fromkeys(step["quasi_identifiers"], ("group", None))
             continue
         columns = step["columns"]
         options = columns if isinstance(columns, dict) else dict.fromkeys(columns)
@@ -47,10 +48,11 @@ def _methods(table: dict[str, Any]) -> dict[str, tuple[str, Any]]:
 
 
 def _typed(table: dict[str, Any], row: Row) -> Row:
-    """Exported values as the types declared; columns that the task derives stay as they came."""
+    """Exported values as the types declared; columns that the task derives or groups stay as they came."""
     typed = {}
+    texts = {name for step in table.get("anonymize", []) for name in step.get("quasi_identifiers", [])}
     for name, value in row.items():
-        column = table.get("columns", {}).get(name, {})
+        column = {} if name in texts else table.get("columns", {}).get(name, {})
         try:
             typed[name] = read(column["type"], value, column.get("scale", SCALE)) if column else value
         except Unreadable:
@@ -127,6 +129,44 @@ def same(want: Any, got: Any) -> bool:
     return bool(want == got) or (not isinstance(want, str) and plain(want) == plain(got))
 
 
+def _grouped(column: str, _config: Any, pairs: list[tuple[Row, Row]]) -> list[str]:
+    outside = [
+        (before[column], got.get(column)) for before, got in pairs if not within(got.get(column), before[column])
+    ]
+    return [f"{len(outside)} values lie outside of their group, as {outside[:SHOWN]}"] if outside else []
+
+
+def within(text: str | None, value: Any) -> bool:
+    """Whether a group that is published as this text holds the value."""
+    if text is None or value is None:
+        return value is None and (text in (None, "*") or str(text).startswith("null|"))
+    text = text.removeprefix("null|")
+    if text == "*" or str(value) in text.split("|"):
+        return True
+    if not isinstance(value, int | float | Decimal):
+        return False
+    if text[0] == "<":
+        return value < Decimal(text[1:])
+    if text[:2] == ">=":
+        return value >= Decimal(text[2:])
+    low, dots, high = text.partition("..")
+    if not dots:
+        return Decimal(low) == value
+    return Decimal(low) <= value and (value < Decimal(high[1:]) if high[0] == "<" else value <= Decimal(high))
+
+
+def _small_groups(name: str, table: dict[str, Any], rows: list[Row]) -> list[str]:
+    """Of rows that were to be grouped, groups with fewer than k."""
+    found = []
+    for step in table.get("anonymize", []):
+        if "quasi_identifiers" not in step:
+            continue
+        sizes = Counter(tuple(row.get(column) for column in step["quasi_identifiers"]) for row in rows)
+        small = [(group, n) for group, n in sizes.items() if n < step["k"]]
+        found += [f"{name}: {len(small)} groups of fewer than {step['k']}, as {small[:SHOWN]}"] if small else []
+    return found
+
+
 def _suppressed(column: str, _config: Any, pairs: list[tuple[Row, Row]]) -> list[str]:
     left = sum(got.get(column) is not None for _, got in pairs)
     return [f"{left} values not suppressed"] if left else []
@@ -192,6 +232,7 @@ def _anything(_column: str, _config: Any, _pairs: list[tuple[Row, Row]]) -> list
 
 
 _CHECKS: dict[str, Callable[[str, Any, list[tuple[Row, Row]]], list[str]]] = {
+    "group": _grouped,
     "suppress": _suppressed,
     "tokenize": _tokens,
     "generalize": _steps,

@@ -130,21 +130,6 @@ def test_a_hierarchy_that_is_no_tree(content: str, told: str) -> None:
         Generalize.embed({"columns": {"v": {"hierarchy": "x", "level": 1}}}, lambda _: content)
 
 
-def test_groups_of_k_fail_closed_and_say_so(compiled: Compiled) -> None:
-    columns = {"age": {"type": "int64"}, "city": {"type": "string"}, "x": {"type": "int64"}}
-    methods = compiled(
-        columns,
-        {"method": "generalize", "quasi_identifiers": ["age", "city"], "k": 5, "suppression_limit": 0.05},
-        table="customer",
-    )
-    (note,) = methods.unsupported
-    assert note.startswith("customer: groups of k = 5 are not formed")
-    assert "age, city are suppressed" in note
-    out = methods.apply(pl.DataFrame({"age": [1], "city": ["a"], "x": [2], "_id": [1]}), KEY, window=False)
-    assert out.to_dicts() == [{"age": None, "city": None, "x": 2, "_id": 1}]
-    assert out.schema["age"] == pl.Int64
-
-
 @pytest.mark.parametrize(
     "method",
     [

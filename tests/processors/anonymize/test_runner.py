@@ -34,7 +34,7 @@ def test_the_contracts_people_task(compiled: Compiled) -> None:
     assert row["email"].startswith("tok_")
     assert row["age"] == 30
     assert 95 <= row["salary"] <= 105 != row["salary"]
-    assert methods.unsupported == ()
+    assert methods.looks == ()
 
 
 def test_types_change_where_values_become_text(compiled: Compiled) -> None:
@@ -75,3 +75,12 @@ def test_a_column_with_two_methods_is_a_mistake(wrong: WrongFor) -> None:
         {"method": "generalize", "quasi_identifiers": ["a"], "k": 2},
     )
     assert told == ["1.columns: a already has the method suppress; give every column one method"]
+
+
+def test_a_table_is_grouped_once(wrong: WrongFor) -> None:
+    told = wrong(
+        {"a": {"type": "int64"}, "b": {"type": "int64"}},
+        {"method": "generalize", "quasi_identifiers": ["a"], "k": 2},
+        {"method": "generalize", "quasi_identifiers": ["b"], "k": 2},
+    )
+    assert told == ["1.method: the table's records are grouped already; name all quasi-identifiers in one method"]

@@ -1,0 +1,140 @@
+"""What stands prepared of related tables after an epoch, and what one epoch changes in that.
+
+A function of a part's segments up to an offset: the same again after a crash. Tables whose records are grouped are
+looked at as a whole; of them stands what the grouping lets through, as it may be published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import polars as pl
+
+from processors.aggregate.derive import Derived, derive_table
+from processors.merge.resolve import IDENT
+from processors.plan import OutputPlan
+from processors.references.related import Difference, Survivors, difference, rows_of, survive
+from processors.worker.intake import add_counts
+from processors.worker.run_part import RunPart
+from processors.worker.shape import DERIVED, prepared
+from schemas.columns import CHANGED, HASH, POSITION, SOURCE
+from schemas.errors import Fatal
+
+Piece = tuple[str, int, bytes]  # table, rows, payload
+
+SUPPRESSED = "generalize.suppressed"  # the rule by which a grouping leaves records out
+
+
+@dataclass(frozen=True)
+class State:
+    survivors: Survivors
+    derived: dict[str, Derived] = field(default_factory=dict)
+    leaving: dict[str, pl.DataFrame] = field(default_factory=dict)  # table -> what may leave, where that is grouped
+
+    def collected(self, name: str) -> pl.DataFrame | None:
+        return self.leaving.get(name, self.survivors.rows.get(name))
+
+    def computed(self, name: str) -> pl.DataFrame:
+        return self.leaving.get(name, self.derived[name].rows)
+
+    def suppressed(self, name: str) -> int:
+        """How many records of a table were left out so that the others may leave."""
+        if name not in self.leaving:
+            return 0
+        whole = self.derived[name].rows if name in self.derived else self.survivors.rows[name]
+        return whole.height - self.leaving[name].height
+
+
+def stand(part: RunPart, upto: int) -> State:
+    plan = part.info.plan
+    tables = {name: part.segments(name, upto=upto) for name in plan.tables}
+    survivors = survive(tables, plan.references, plan.needed)
+    derived: dict[str, Derived] = {}
+    for name, table in plan.derived.items():
+        below = {other: one.rows for other, one in derived.items()}
+        derived[name] = derive_table(table.table, survivors.rows, below, part.info.key)
+    leaving: dict[str, pl.DataFrame] = {}
+    window = part.info.mode == "continuous"
+    for name, collected in plan.tables.items():
+        group = collected.output_plan.methods.group
+        if group and name in survivors.rows:
+            formed = _formed(collected.output_plan, survivors.rows[name], window)
+            leaving[name] = formed.select(HASH, POSITION, *group.outputs)
+    for name, table in plan.derived.items():
+        if table.output_plan.methods.group:
+            leaving[name] = _formed(table.output_plan, derived[name].rows, window)
+    return State(survivors, derived, leaving)
+
+
+def _formed(output: OutputPlan, rows: pl.DataFrame, window: bool) -> pl.DataFrame:
+    try:
+        return output.methods.form(rows, window)
+    except Fatal as error:
+        raise Fatal(f"table {output.name}: {error}") from error
+
+
+def pieces(part: RunPart, before: State | None, after: State, first: bool) -> Iterator[Piece]:
+    """Encoded batches of what is to be prepared, changed or removed."""
+    for name in part.info.plan.tables:
+        change = difference(before.collected(name) if before else None, after.collected(name), name in after.leaving)
+        yield from _collected(part, name, change, first)
+    for name, derived in part.info.plan.derived.items():
+        rows = after.computed(name)
+        gone = rows.select(IDENT).clear()
+        if before is not None:
+            rows, gone = _changed(before.computed(name), rows)
+        marked = rows.with_columns(
+            pl.lit(DERIVED, dtype=pl.UInt16).alias(SOURCE), pl.lit(0, dtype=pl.UInt64).alias(CHANGED)
+        )
+        if rows.height or gone.height:
+            yield name, rows.height + gone.height, prepared(marked, gone, derived.output_plan, part.info, first)
+
+
+def _collected(part: RunPart, name: str, change: Difference, first: bool) -> Iterator[Piece]:
+    table = part.info.plan.tables[name]
+    none = change.gone.clear()
+    for frame in rows_of(part.segments(name), change.appeared, everything=first) if change.appeared.height else ():
+        rows = _published(frame, change.appeared).rename({HASH: IDENT})
+        yield name, rows.height, prepared(rows, none, table.output_plan, part.info, first)
+    if change.gone.height:
+        empty = pl.DataFrame(schema=table.carried_schema)
+        yield name, change.gone.height, prepared(empty, change.gone, table.output_plan, part.info, first)
+
+
+def _published(frame: pl.DataFrame, appeared: pl.DataFrame) -> pl.DataFrame:
+    """Whole rows, what was grouped of them as it may be published; `appeared` is in the order of its hashes."""
+    grouped = [column for column in appeared.columns if column not in (HASH, POSITION)]
+    if not grouped:
+        return frame
+    hashes, known = frame.get_column(HASH), appeared.get_column(HASH)
+    start = known.search_sorted(cast(int, hashes.min()))
+    end = known.search_sorted(cast(int, hashes.max()), side="right")
+    return frame.drop(grouped).join(appeared[start:end].select(HASH, *grouped), on=HASH)
+
+
+def counts(part: RunPart, after: State) -> dict[str, Any]:
+    """The present counts of all tables, each record of them accounted for."""
+    found: dict[str, Any] = {}
+    for told in part.progress.told.values():
+        for table, numbers in told.items():
+            add_counts(found.setdefault(table, {}), numbers)
+    for table, dropped in after.survivors.dropped.items():
+        if dropped:
+            add_counts(found.setdefault(table, {}), {"dropped": dropped})
+    for table, rows in after.survivors.rows.items():
+        found[table]["prepared"] = rows.height
+    found |= {table: {**derived.counts} for table, derived in after.derived.items()}
+    for table in after.leaving:
+        suppressed = after.suppressed(table)
+        if suppressed:
+            found[table]["prepared"] -= suppressed
+            found[table]["dropped"] = {**found[table].get("dropped", {}), SUPPRESSED: suppressed}
+    return found
+
+
+def _changed(old: pl.DataFrame, new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(rows that are new or another than before, identities that are no longer)."""
+    upserts = new.join(old, on=new.columns, how="anti", nulls_equal=True)
+    return upserts, old.select(IDENT).join(new.select(IDENT), on=IDENT, how="anti")
