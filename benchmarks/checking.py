@@ -9,18 +9,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from benchmarks.census import COLUMNS, QUASI_IDENTIFIERS, codes, hierarchies
 from processors.privacy.measure import measure
 
 PART: Final = 1_000_000  # rows that are made at a time
+ROW_GROUP: Final = 100_000
 CHECKED: Final = (*QUASI_IDENTIFIERS, "occupation")
 SENSITIVE: Final = "salary-class"
 _LEVELS: Final = {
@@ -40,12 +41,14 @@ def written(folder: Path, rows: int, generalized: bool) -> Path:
     path = folder / f"census-{rows}-{'generalized' if generalized else 'raw'}.parquet"
     if path.exists():
         return path
-    parts = [
-        part(min(PART, rows - first), seed, generalized).lazy() for seed, first in enumerate(range(0, rows, PART), 1)
-    ]
-    unfinished = path.with_suffix(".part")
-    pl.concat(parts).sink_parquet(unfinished)
-    unfinished.rename(path)
+    unfinished, writer = path.with_suffix(".part"), None
+    for seed, first in enumerate(range(0, rows, PART), 1):
+        table = part(min(PART, rows - first), seed, generalized).to_arrow()
+        writer = writer or pq.ParquetWriter(unfinished, table.schema)
+        writer.write_table(table, row_group_size=ROW_GROUP)
+    if writer is not None:
+        writer.close()
+        unfinished.rename(path)
     return path
 
 
@@ -69,9 +72,14 @@ def main() -> None:
     began, worked = time.perf_counter(), time.process_time()
     found = measure(release, CHECKED, [SENSITIVE])
     seconds, busy = time.perf_counter() - began, time.process_time() - worked
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    told = {"seconds": seconds, "cpu_seconds": busy, "peak_bytes": peak, "threads": pl.thread_pool_size()}
+    told = {"seconds": seconds, "cpu_seconds": busy, "peak_bytes": _peak(), "threads": pl.thread_pool_size()}
     print(json.dumps({**told, "cores": os.cpu_count(), "reached": asdict(found)}))
+
+
+def _peak() -> int:
+    """Resident memory at most since this program began; `ru_maxrss` would begin with what its parent had."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 if __name__ == "__main__":

@@ -77,17 +77,27 @@ def measure(
     suppressed: int = 0,
 ) -> Measured:
     """Everything at once."""
-    classes = group_rows(frame, quasi_identifiers, subject)
     asked = [Sensitive(one) if isinstance(one, str) else one for one in sensitive]
+    told: dict[str, Reached] = {}
+    sizes: pl.Series | None = None
+    for one in asked:
+        segments, reference = prepared(frame, quasi_identifiers, one)
+        told[one.column] = reached(segments, reference, one)
+        sizes = pl.Series(segments.sizes)
+        del segments  # before the next are made: they are as large as the release has classes
+    subjects: pl.Series | None = None
+    if sizes is None or subject is not None:
+        classes = group_rows(frame, quasi_identifiers, subject)
+        sizes, subjects = classes.rows, classes.subjects
     return Measured(
-        rows=int(classes.rows.sum()),
+        rows=int(sizes.sum()),
         suppressed=suppressed,
-        classes=len(classes.rows),
-        k_rows=_least(classes.rows),
-        k_subjects=None if classes.subjects is None else _least(classes.subjects),
-        discernibility=discernibility(classes.rows, suppressed),
-        average_class_size=average_class_size(classes.rows),
-        sensitive={one.column: reached(*prepared(frame, quasi_identifiers, one), one) for one in asked},
+        classes=len(sizes),
+        k_rows=_least(sizes),
+        k_subjects=None if subjects is None else _least(subjects),
+        discernibility=discernibility(sizes, suppressed),
+        average_class_size=average_class_size(sizes),
+        sensitive=told,
     )
 
 
