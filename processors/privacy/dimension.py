@@ -1,0 +1,158 @@
+"""One quasi-identifier as an ordered domain of integer codes, and what an interval of codes is called when published.
+
+Numbers lie on a grid whose lines are multiples of a step, moments on a grid of calendar units, categories on the leaves
+of a hierarchy in the order of the tree, or else side by side in their own order. A group's bounds are lines of the
+grid, never values found in the data. Code 0 is null, in every domain. The published column is text:
+
+- `30..39` from 30 to 39, both inside (whole numbers and moments: `2020-03..2020-05`, `2020-Q1`, `1990s..2010s`);
+  `30..<40` from 30 to below 40 (float64, decimal); `39` where the cell is one value;
+- `<30`, `>=100`, `*` where a value lies outside the declared or surveyed range;
+- the name of the narrowest group of the hierarchy that has all values, or the values themselves: `blue|green`; `*` for
+  all of them, for too many to be named, and where a value is not known to the hierarchy;
+- null where all values are null; `null|` before the rest where some are: `null|30..39`.
+
+Knows columns and their declarations; knows no class and no guarantee.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from processors.anonymize.text import within_years
+from processors.privacy.points import Codes, Ints, Marks
+from processors.privacy.scale import Unit, moments, numbers
+from processors.privacy.taxonomy import Flat, Taxonomy
+from processors.wrong_config import MisfitError
+from schemas.columns import ColumnType
+from schemas.task.model import Column, Strict
+
+Floats = NDArray[np.float64]
+
+
+class Grain(Strict):
+    """How finely a quasi-identifier may be published; what is not said is derived from the range of the values."""
+
+    step: int | float | str | None = Field(
+        default=None,
+        description="Numbers: groups begin and end at multiples of it. Else 1, 2 or 5 times a power of 10.",
+    )
+    min: int | float | str | None = Field(default=None, description="Numbers: the least value that is told apart.")
+    max: int | float | str | None = Field(default=None, description="Numbers: the greatest value that is told apart.")
+    unit: Unit | None = Field(default=None, description="Moments: the calendar unit that groups consist of.")
+    hierarchy: str | None = Field(
+        default=None, description="Categories: a CSV file in ARX's format: the value, then its groups, each coarser."
+    )
+    rows: list[list[str]] | None = Field(
+        default=None, description="What the file of the hierarchy holds: a released task has it so."
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Grain:
+        forms = [self.step, self.unit, self.hierarchy, self.rows]
+        if sum(form is not None for form in forms) > 1:
+            raise MisfitError("says in several ways how values are grouped", "give one of step, unit, hierarchy")
+        if (self.min is not None or self.max is not None) and any(form is not None for form in forms[1:]):
+            raise MisfitError("has bounds for what is no number", "leave min and max out")
+        return self
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a column holds, as far as a domain needs to know: its range, or its distinct values."""
+
+    least: Any = None
+    most: Any = None
+    values: pl.Series | None = None
+
+    def joined(self, other: Survey) -> Survey:
+        """Of both together: a table may be surveyed in parts."""
+        least = [one for one in (self.least, other.least) if one is not None]
+        most = [one for one in (self.most, other.most) if one is not None]
+        values = [one for one in (self.values, other.values) if one is not None]
+        return Survey(
+            min(least, default=None), max(most, default=None), pl.concat(values).unique().sort() if values else None
+        )
+
+
+def survey(values: pl.Series, kind: ColumnType) -> Survey:
+    """What there is to know of these values; NaN counts as null, so does a moment outside the years 1 to 9999."""
+    if kind in ("string", "bool"):
+        return Survey(values=values.drop_nulls().unique().sort())
+    if kind == "float64":
+        values = values.filter(values.is_finite())
+    if kind in ("date", "timestamp"):
+        values = values.alias("v").to_frame().select(within_years(pl.col("v"), kind)).to_series()
+    return Survey(values.min(), values.max())
+
+
+class Dimension(Protocol):
+    """One quasi-identifier of one table; what `Mondrian` needs of it is `Axis`."""
+
+    @property
+    def size(self) -> int:
+        """Codes are below it; 0 is null."""
+        ...
+
+    @property
+    def tree(self) -> bool: ...
+
+    def encode(self, values: pl.Series) -> Codes:
+        """The code of each value. No value is refused: what the domain does not know has a code too."""
+        ...
+
+    def width(self, low: Ints, high: Ints) -> Floats: ...
+
+    def depth(self, below: Ints, above: Ints) -> Ints: ...
+
+    def names(self, low: Ints, high: Ints, nulls: Marks) -> pl.Series:
+        """What groups are called: of each the interval of codes, 0 to 0 if it has no value, and if it has nulls."""
+        ...
+
+    def loss(self, low: Ints, high: Ints) -> Floats:
+        """NCP of a cell of each group, as published."""
+        ...
+
+
+def dimension(column: Column, grain: Grain, found: Survey) -> Dimension:
+    """The domain of a column; raises `MisfitError` where the grain does not fit the column."""
+    _check(column, grain)
+    if grain.rows is not None:
+        return Taxonomy.of(grain.rows, column.type)
+    if column.type in ("date", "timestamp"):
+        return moments(column.type, grain.unit, found.least, found.most)
+    if column.type in ("string", "bool"):
+        values = found.values if found.values is not None else pl.Series([], dtype=pl.String)
+        return Flat(column.type, values.cast(pl.String).to_list())
+    least, most = (b if b is not None else a for a, b in ((found.least, grain.min), (found.most, grain.max)))
+    return numbers(column, grain.step, least, most)
+
+
+def _check(column: Column, grain: Grain) -> None:
+    if column.type not in _FITS:
+        raise MisfitError(f"is of type {column.type}", f"quasi-identifiers are {', '.join(sorted(_FITS))}")
+    fits = _FITS[column.type]
+    given = {one for one in ("step", "min", "max", "unit", "hierarchy", "rows") if getattr(grain, one) is not None}
+    for one in sorted(given - fits):
+        right = ", ".join(sorted(fits - {"rows"})) or "nothing"
+        raise MisfitError(f"does not fit a column of type {column.type}", f"give {right}", (one,))
+    if grain.hierarchy is not None:
+        raise MisfitError("names a hierarchy that was not read", "release the task, which reads it", ("hierarchy",))
+
+
+_NUMBER = frozenset({"step", "min", "max"})
+_TREE = frozenset({"hierarchy", "rows"})
+_FITS: dict[ColumnType, frozenset[str]] = {
+    "int64": _NUMBER | _TREE,
+    "float64": _NUMBER,
+    "decimal": _NUMBER,
+    "date": frozenset({"unit"}) | _TREE,
+    "timestamp": frozenset({"unit"}),
+    "string": _TREE,
+    "bool": _TREE,
+}

@@ -1,0 +1,200 @@
+"""Numbers and moments on a grid: codes of cells, and what an interval of cells is called.
+
+Always holds: the lines of the grid are multiples of the step, or beginnings of calendar units; a value lies between the
+lines of its cell, as their names are read. Values beyond the range have codes of their own, below and above the cells.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from processors.anonymize.text import within_years
+from processors.privacy.naming import ANY, named
+from processors.privacy.points import Codes, Ints, Marks
+from processors.wrong_config import MisfitError
+from schemas.columns import ColumnType
+from schemas.task.model import Column
+
+Floats = NDArray[np.float64]
+Unit = Literal["hour", "day", "month", "quarter", "year", "decade"]
+UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
+CELLS: Final = 100  # a grid that is not declared has no more than these
+MOST_CELLS: Final = 1 << 24
+BELOW: Final = 1  # the code of what lies below the first cell
+INT64: Final = (-(2**63), 2**63 - 1)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """`cells` in a row from the one that begins at line `first`; a line is a number of steps or of units."""
+
+    first: int
+    cells: int
+    cell: Callable[[pl.Expr], pl.Expr]  # which cell the value lies in, counted from line 0; null only for null
+    line: Callable[[int], str]  # the name of a line
+    among: Callable[[int, int], str]  # the name of the cells between two lines
+    single: bool  # whether a cell is one value
+    tree: bool = False
+
+    @property
+    def size(self) -> int:
+        return self.cells + 3  # null, below, the cells, above
+
+    def encode(self, values: pl.Series) -> Codes:
+        kind = pl.UInt8 if self.size <= 2**8 else pl.UInt16 if self.size <= 2**16 else pl.UInt32
+        code = (
+            self.cell(pl.col("v")).clip(self.first - 1, self.first + self.cells) - (self.first - BELOW - 1)
+        ).fill_null(0)
+        return values.alias("v").to_frame().select(code.cast(kind)).to_series().to_numpy()
+
+    def width(self, low: Ints, high: Ints) -> Floats:
+        return np.minimum((high - low) / max(1, self.cells - 1), 1.0)
+
+    def depth(self, below: Ints, above: Ints) -> Ints:
+        return np.zeros(len(below), dtype=np.int64)
+
+    def names(self, low: Ints, high: Ints, nulls: Marks) -> pl.Series:
+        return named(low, high, nulls, self._name)
+
+    def loss(self, low: Ints, high: Ints) -> Floats:
+        """Extent against whole extent; a cell of one value has none."""
+        own, whole = high - low + 1.0 - self.single, max(1, self.cells - self.single)
+        lost = np.where((low <= BELOW) | (high > BELOW + self.cells), 1.0, own / whole)
+        return np.where(high == 0, 0.0, lost)
+
+    def _name(self, low: int, high: int) -> str:
+        start, end = (code - BELOW - 1 + self.first for code in (low, high + 1))
+        if low <= BELOW:
+            return ANY if high > BELOW + self.cells else f"<{self.line(end)}"
+        return f">={self.line(start)}" if high > BELOW + self.cells else self.among(start, end)
+
+
+def numbers(column: Column, step: Any, least: Any, most: Any) -> Scale:
+    """The grid of a column of numbers from `least` to `most`; both None if nothing is known of them."""
+    low, high = (Decimal(str(one)) if one is not None else Decimal(0) for one in (least, most))
+    if not low.is_finite() or not high.is_finite() or low > high:
+        raise MisfitError("has bounds that are no range", "give a min that is not above max", ("min",))
+    size = _step(step, column) if step is not None else derived(high - low, _finest(column))
+    first, last = (math.floor(one / size) for one in (low, high))
+    if last - first >= MOST_CELLS:
+        raise MisfitError(f"has {last - first + 1:,} steps from {low} to {high}", "give a larger step", ("step",))
+    whole = column.type == "int64"
+
+    def line(number: int) -> str:
+        return format((number * size).normalize() + 0, "f")
+
+    def among(start: int, end: int) -> str:
+        if not whole:
+            return f"{line(start)}..<{line(end)}"
+        inside = format((end * size - 1).normalize() + 0, "f")
+        return inside if end * size - 1 == start * size else f"{line(start)}..{inside}"
+
+    cell = _cell(column, size, first, last - first + 1)
+    return Scale(first, last - first + 1, cell, line, among, whole and size == 1)
+
+
+def derived(extent: Decimal, finest: Decimal) -> Decimal:
+    """The least of 1, 2 and 5 times powers of 10 that cuts the extent into CELLS cells or fewer."""
+    if extent <= 0:
+        return finest
+    power = Decimal(10) ** ((extent / CELLS).adjusted())
+    return max(finest, next(power * one for one in (1, 2, 5, 10) if extent < power * one * (CELLS - 1)))
+
+
+def _finest(column: Column) -> Decimal:
+    return {"int64": Decimal(1), "decimal": Decimal(1).scaleb(-column.scale)}.get(column.type, Decimal("1e-9"))
+
+
+def _step(step: Any, column: Column) -> Decimal:
+    try:
+        size = Decimal(str(step))
+    except ArithmeticError:
+        raise MisfitError("is no number", "give a positive number", ("step",)) from None
+    if not size.is_finite() or size <= 0 or size >= 2**62:
+        raise MisfitError("is no step", "give a positive number", ("step",))
+    if column.type != "float64" and size % _finest(column):
+        raise MisfitError("is too fine for the column", f"give multiples of {_finest(column):f}", ("step",))
+    return size
+
+
+def _cell(column: Column, size: Decimal, first: int, cells: int) -> Callable[[pl.Expr], pl.Expr]:
+    if column.type == "float64":
+        lines = pl.Series([float(number * size) for number in range(first, first + cells + 1)])
+        # compared with the lines themselves, since a division would round values across them
+
+        def found(values: pl.Series) -> pl.Series:
+            places = lines.search_sorted(values, side="right").cast(pl.Int64) + (first - 1)
+            return places.set(values.is_null() | values.is_nan().fill_null(False), None)
+
+        return lambda value: value.map_batches(found, return_dtype=pl.Int64)
+    grain = int(size * 10**column.scale) if column.type == "decimal" else int(size)
+    low, high = (first - 1) * grain, (first + cells) * grain
+    wide = column.type == "decimal" or low < INT64[0] or high > INT64[1]
+    kind = pl.Int128 if wide else pl.Int64
+
+    def divided(value: pl.Expr) -> pl.Expr:
+        digits = value.to_physical() if column.type == "decimal" else value
+        inside = digits.cast(kind).clip(pl.lit(low, dtype=kind), pl.lit(high, dtype=kind))
+        return (inside // pl.lit(grain, dtype=kind)).cast(pl.Int64)
+
+    return divided
+
+
+def moments(kind: ColumnType, unit: Unit | None, least: Any, most: Any) -> Scale:
+    """The grid of a column of dates or timestamps; a unit that is not given is the finest with CELLS cells or fewer."""
+    if unit == "hour" and kind == "date":
+        raise MisfitError("is finer than a date", f"give one of {', '.join(UNITS[1:])}", ("unit",))
+    least, most = (one if one is not None else dt.date(1970, 1, 1) for one in (least, most))
+    fitting = (one for one in UNITS[1:] if _number(most, one) - _number(least, one) < CELLS)
+    chosen: Unit = unit if unit is not None else next(fitting, "decade")
+    first, last = _number(least, chosen), _number(most, chosen)
+
+    def line(number: int) -> str:
+        return _moment(number, chosen)
+
+    def among(start: int, end: int) -> str:
+        return line(start) if end == start + 1 else f"{line(start)}..{line(end - 1)}"
+
+    single = chosen == "day" and kind == "date"
+    return Scale(
+        first, last - first + 1, lambda value: _unit_of(within_years(value, kind), chosen), line, among, single
+    )
+
+
+def _number(moment: Any, unit: Unit) -> int:
+    """How many units lie between the beginning of the calendar, of the epoch for days and hours, and the moment."""
+    frame = pl.DataFrame({"v": [moment]})
+    return int(frame.select(_unit_of(pl.col("v"), unit)).item())
+
+
+def _unit_of(value: pl.Expr, unit: Unit) -> pl.Expr:
+    if unit == "hour":
+        return value.cast(pl.Datetime("us")).to_physical() // 3_600_000_000
+    if unit == "day":
+        return value.cast(pl.Date).to_physical().cast(pl.Int64)
+    year = value.dt.year().cast(pl.Int64)
+    if unit in ("month", "quarter"):
+        months = year * 12 + value.dt.month() - 1
+        return months if unit == "month" else months // 3
+    return year if unit == "year" else year // 10
+
+
+def _moment(number: int, unit: Unit) -> str:
+    if unit == "hour":
+        return str(np.datetime64(number, "h"))
+    if unit == "day":
+        return str(np.datetime64(number, "D"))
+    if unit == "month":
+        return f"{number // 12:04d}-{number % 12 + 1:02d}"
+    if unit == "quarter":
+        return f"{number // 4:04d}-Q{number % 4 + 1}"
+    return f"{number:04d}" if unit == "year" else f"{number}0s"
