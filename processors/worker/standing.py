@@ -19,7 +19,7 @@ from processors.references.related import Difference, Survivors, difference, row
 from processors.worker.intake import add_counts
 from processors.worker.run_part import RunPart
 from processors.worker.shape import DERIVED, prepared
-from schemas.columns import CHANGED, HASH, POSITION, SOURCE
+from schemas.columns import CHANGED, HASH, POSITION, SOURCE, polars_type
 from schemas.errors import Fatal
 
 Piece = tuple[str, int, bytes]  # table, rows, payload
@@ -99,7 +99,9 @@ def _collected(part: RunPart, name: str, change: Difference, first: bool) -> Ite
         rows = _published(frame, change.appeared).rename({HASH: IDENT})
         yield name, rows.height, prepared(rows, none, table.output_plan, part.info, first)
     if change.gone.height:
-        empty = pl.DataFrame(schema=table.carried_schema)
+        group = table.output_plan.methods.group
+        written = {} if group is None else {column: polars_type(kind) for column, kind in group.outputs.items()}
+        empty = pl.DataFrame(schema=table.carried_schema | written)
         yield name, change.gone.height, prepared(empty, change.gone, table.output_plan, part.info, first)
 
 

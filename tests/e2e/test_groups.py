@@ -1,0 +1,106 @@
+"""Groups of k through the whole engine: what is prepared keeps them, also while records come, change and go."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.faults.rig import Rig, eventually
+from tests.oracle import prepare
+from tests.oracle.prepare import load_task
+
+pytestmark = pytest.mark.stack
+
+TASK = """
+task: {name}
+mode: {mode}
+tables:
+  person:
+    columns:
+      id:   {{type: int64}}
+      seq:  {{type: int64}}
+      who:  {{type: string}}
+      age:  {{type: int64}}
+      city: {{type: string}}
+      ill:  {{type: string}}
+    primary_key: {{column: id, conflicts: {{prefer: [feed]}}}}
+    sources:
+      feed: {{connector: jsonl, path: person.jsonl, changes: {{order_by: seq, delete: {{column: op, equals: d}}}}}}
+    anonymize:
+      - method: generalize
+        quasi_identifiers: [age, city]
+        k: 4
+        subject: who
+        l: [{{column: ill, l: {l}}}]
+        grain: {{age: {{step: 5}}}}
+"""
+
+
+class Feed:
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.draw, self.seq = folder, Random(seed), 0
+        (folder / "person.jsonl").touch()
+
+    def task(self, name: str, mode: str, l: int = 2) -> Path:  # noqa: E741
+        path = self.folder / f"{name}.task.yaml"
+        path.write_text(TASK.format(name=name, mode="continuous\nepoch: 0.3" if mode == "continuous" else mode, l=l))
+        return path
+
+    def tell(self, people: range, op: str = "u") -> None:
+        with (self.folder / "person.jsonl").open("a") as file:
+            for person in people:
+                self.seq += 1
+                record = {"id": person, "seq": self.seq, "op": op, "who": f"p{person // 2}", **self._values()}
+                file.write(json.dumps(record) + "\n")
+
+    def _values(self) -> dict[str, Any]:
+        city = self.draw.choice(["Oslo", "Rome", "Bonn", None])
+        return {"age": self.draw.randrange(18, 90), "city": city, "ill": self.draw.choice(["flu", "cold", "none"])}
+
+
+def groups(rows: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """(how many people, how many illnesses) of each group."""
+    found: defaultdict[tuple[Any, Any], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["age"], row["city"]].append(row)
+    return [(len({r["who"] for r in group}), len({r["ill"] for r in group})) for group in found.values()]
+
+
+def test_groups_follow_records_that_come_change_and_go(rig: Rig, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, seed=3)
+    feed.tell(range(6))  # three people, too few to be shown
+    task = feed.task("groups", "continuous")
+    run = rig.start(task)
+
+    def held() -> bool:
+        return bool(rig.report(run)["tables"]["person"]["dropped"] == {"generalize.suppressed": 6})
+
+    eventually(held, 60, "six records are held back")
+    assert rig.rows(run, "person") == []
+    for people, op in ((range(6, 400), "u"), (range(50, 200), "u"), (range(300), "d"), (range(350, 700), "u")):
+        feed.tell(people, op)
+        rig.settles(run, lambda: prepare(load_task(task), tmp_path))
+        rows = rig.rows(run, "person")
+        assert rows
+        assert all(people >= 4 and ills >= 2 for people, ills in groups(rows))
+        assert len(groups(rows)) > 3
+
+
+def test_a_snapshot_that_can_t_keep_its_groups_halts_and_says_what_could(rig: Rig, tmp_path: Path) -> None:
+    feed = Feed(tmp_path, seed=4)
+    feed.tell(range(300))
+    run = rig.start(feed.task("infeasible", "snapshot", l=4))
+    report = rig.wait(run, state="failed")
+    assert "table person: no groups keep what is asked for" in report["reason"]
+    assert "ill" in report["reason"]
+    assert rig.rows(run, "person") == []
+    again = rig.start(feed.task("feasible", "snapshot", l=3))
+    rig.wait(again)
+    rows = rig.rows(again, "person")
+    assert len(rows) == 300
+    assert all(people >= 4 and ills >= 3 for people, ills in groups(rows))
