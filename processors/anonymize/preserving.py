@@ -74,7 +74,7 @@ class _Network:
 
     def permuted(self, texts: pl.Series, size: int) -> pl.Series:
         """Texts that all have this many bytes."""
-        plain = _matrix(texts, size)
+        plain = matrix_of(texts, size)
         out, fits = plain.copy(), np.zeros(len(plain), dtype=bool)
         for rows, same in _by_shape(BASE[plain]):
             for start in range(0, len(rows), PASS):
@@ -194,7 +194,7 @@ def _by_shape(shapes: Bytes) -> Iterator[tuple[npt.NDArray[np.int64], bool]]:
         yield rare.to_numpy().astype(np.int64), False
 
 
-def _matrix(texts: pl.Series, size: int) -> Bytes:
+def matrix_of(texts: pl.Series, size: int) -> Bytes:
     """The bytes of texts of one size, a row to each."""
     array = texts.rechunk().cast(pl.Binary).to_arrow().cast(pa.large_binary())
     data = np.frombuffer(array.buffers()[2], dtype=np.uint8)
