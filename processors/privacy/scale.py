@@ -10,7 +10,7 @@ import datetime as dt
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -31,6 +31,8 @@ CELLS: Final = 100  # a grid that is not declared has no more than these
 MOST_CELLS: Final = 1 << 24
 BELOW: Final = 1  # the code of what lies below the first cell
 INT64: Final = (-(2**63), 2**63 - 1)
+EXACT: Final = Context(prec=700)  # the digits of the largest float64 and of the smallest, side by side
+DIGITS: Final = 15  # which a float64 tells apart
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ class Scale:
 
     first: int
     cells: int
-    cell: Callable[[pl.Expr], pl.Expr]  # which cell the value lies in, counted from line 0; null only for null
+    place: Callable[[pl.Expr], pl.Expr]  # 0 below the cells, 1 in the first one, and so on; null only for null
     line: Callable[[int], str]  # the name of a line
     among: Callable[[int, int], str]  # the name of the cells between two lines
-    single: bool  # whether a cell is one value
+    inside: float  # the part of a cell that lies between its first and its last value
     tree: bool = False
 
     @property
@@ -51,9 +53,7 @@ class Scale:
 
     def encode(self, values: pl.Series) -> Codes:
         kind = pl.UInt8 if self.size <= 2**8 else pl.UInt16 if self.size <= 2**16 else pl.UInt32
-        code = (
-            self.cell(pl.col("v")).clip(self.first - 1, self.first + self.cells) - (self.first - BELOW - 1)
-        ).fill_null(0)
+        code = (self.place(pl.col("v")) + BELOW).fill_null(0)
         return values.alias("v").to_frame().select(code.cast(kind)).to_series().to_numpy()
 
     def width(self, low: Ints, high: Ints) -> Floats:
@@ -67,8 +67,8 @@ class Scale:
 
     def loss(self, low: Ints, high: Ints) -> Floats:
         """Extent against whole extent; a cell of one value has none."""
-        own, whole = high - low + 1.0 - self.single, max(1, self.cells - self.single)
-        lost = np.where((low <= BELOW) | (high > BELOW + self.cells), 1.0, own / whole)
+        own, whole = high - low + self.inside, self.cells - 1 + self.inside
+        lost = np.where((low <= BELOW) | (high > BELOW + self.cells), 1.0, own / (whole or 1.0))
         return np.where(high == 0, 0.0, lost)
 
     def _name(self, low: int, high: int) -> str:
@@ -83,35 +83,48 @@ def numbers(column: Column, step: Any, least: Any, most: Any) -> Scale:
     low, high = (Decimal(str(one)) if one is not None else Decimal(0) for one in (least, most))
     if not low.is_finite() or not high.is_finite() or low > high:
         raise MisfitError("has bounds that are no range", "give a min that is not above max", ("min",))
-    size = _step(step, column) if step is not None else derived(high - low, _finest(column))
-    first, last = (math.floor(one / size) for one in (low, high))
-    if last - first >= MOST_CELLS:
+    finest = max(_finest(column), _told_apart(column, low, high))
+    size = _step(step, column) if step is not None else derived(EXACT.subtract(high, low), finest)
+    first, last = (math.floor(EXACT.divide(one, size)) for one in (low, high))
+    if last - first >= MOST_CELLS or size < finest:
         raise MisfitError(f"has {last - first + 1:,} steps from {low} to {high}", "give a larger step", ("step",))
     whole = column.type == "int64"
 
     def line(number: int) -> str:
-        return format((number * size).normalize() + 0, "f")
+        return _text(EXACT.multiply(Decimal(number), size))
 
     def among(start: int, end: int) -> str:
         if not whole:
             return f"{line(start)}..<{line(end)}"
-        inside = format((end * size - 1).normalize() + 0, "f")
-        return inside if end * size - 1 == start * size else f"{line(start)}..{inside}"
+        last_inside = _text(end * size - 1)
+        return last_inside if last_inside == line(start) else f"{line(start)}..{last_inside}"
 
-    cell = _cell(column, size, first, last - first + 1)
-    return Scale(first, last - first + 1, cell, line, among, whole and size == 1)
+    place = _place(column, size, first, last - first + 1)
+    return Scale(first, last - first + 1, place, line, among, 1 - 1 / float(size) if whole else 1.0)
 
 
 def derived(extent: Decimal, finest: Decimal) -> Decimal:
     """The least of 1, 2 and 5 times powers of 10 that cuts the extent into CELLS cells or fewer."""
     if extent <= 0:
-        return finest
-    power = Decimal(10) ** ((extent / CELLS).adjusted())
-    return max(finest, next(power * one for one in (1, 2, 5, 10) if extent < power * one * (CELLS - 1)))
+        return max(finest, Decimal(1))
+    power = Decimal(1).scaleb(extent.adjusted() - 2)
+    return max(finest, next(power * one for one in (1, 2, 5, 10, 20) if extent <= power * one * (CELLS - 1)))
 
 
 def _finest(column: Column) -> Decimal:
-    return {"int64": Decimal(1), "decimal": Decimal(1).scaleb(-column.scale)}.get(column.type, Decimal("1e-9"))
+    """The least step that the column's type has, 0 if there is none."""
+    return {"int64": Decimal(1), "decimal": Decimal(1).scaleb(-column.scale)}.get(column.type, Decimal(0))
+
+
+def _told_apart(column: Column, low: Decimal, high: Decimal) -> Decimal:
+    """The least step whose lines are different numbers of the column's type."""
+    if column.type != "float64":
+        return Decimal(0)
+    return Decimal(1).scaleb(max(abs(low), abs(high)).adjusted() - DIGITS + 1)
+
+
+def _text(number: Decimal) -> str:
+    return format(number.normalize(EXACT) if number else Decimal(0), "f")
 
 
 def _step(step: Any, column: Column) -> Decimal:
@@ -126,13 +139,13 @@ def _step(step: Any, column: Column) -> Decimal:
     return size
 
 
-def _cell(column: Column, size: Decimal, first: int, cells: int) -> Callable[[pl.Expr], pl.Expr]:
+def _place(column: Column, size: Decimal, first: int, cells: int) -> Callable[[pl.Expr], pl.Expr]:
     if column.type == "float64":
-        lines = pl.Series([float(number * size) for number in range(first, first + cells + 1)])
+        lines = pl.Series([float(EXACT.multiply(Decimal(number), size)) for number in range(first, first + cells + 1)])
         # compared with the lines themselves, since a division would round values across them
 
         def found(values: pl.Series) -> pl.Series:
-            places = lines.search_sorted(values, side="right").cast(pl.Int64) + (first - 1)
+            places = lines.search_sorted(values, side="right").cast(pl.Int64)
             return places.set(values.is_null() | values.is_nan().fill_null(False), None)
 
         return lambda value: value.map_batches(found, return_dtype=pl.Int64)
@@ -144,7 +157,7 @@ def _cell(column: Column, size: Decimal, first: int, cells: int) -> Callable[[pl
     def divided(value: pl.Expr) -> pl.Expr:
         digits = value.to_physical() if column.type == "decimal" else value
         inside = digits.cast(kind).clip(pl.lit(low, dtype=kind), pl.lit(high, dtype=kind))
-        return (inside // pl.lit(grain, dtype=kind)).cast(pl.Int64)
+        return (inside // pl.lit(grain, dtype=kind) - pl.lit(first - 1, dtype=kind)).cast(pl.Int64)
 
     return divided
 
@@ -164,10 +177,10 @@ def moments(kind: ColumnType, unit: Unit | None, least: Any, most: Any) -> Scale
     def among(start: int, end: int) -> str:
         return line(start) if end == start + 1 else f"{line(start)}..{line(end - 1)}"
 
-    single = chosen == "day" and kind == "date"
-    return Scale(
-        first, last - first + 1, lambda value: _unit_of(within_years(value, kind), chosen), line, among, single
-    )
+    def place(value: pl.Expr) -> pl.Expr:
+        return _unit_of(within_years(value, kind), chosen).clip(first - 1, last + 1) - (first - 1)
+
+    return Scale(first, last - first + 1, place, line, among, 0.0 if chosen == "day" and kind == "date" else 1.0)
 
 
 def _number(moment: Any, unit: Unit) -> int:
@@ -197,4 +210,4 @@ def _moment(number: int, unit: Unit) -> str:
         return f"{number // 12:04d}-{number % 12 + 1:02d}"
     if unit == "quarter":
         return f"{number // 4:04d}-Q{number % 4 + 1}"
-    return f"{number:04d}" if unit == "year" else f"{number}0s"
+    return f"{number:04d}" if unit == "year" else f"{number:03d}0s"
