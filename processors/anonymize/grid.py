@@ -1,4 +1,4 @@
-"""How one column becomes coarser: steps, calendar units, levels of a hierarchy, first characters, networks."""
+"""How one column becomes coarser: steps, calendar units, hierarchies, first characters, networks, places on earth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import polars as pl
 from pydantic import Field, model_validator
 
+from processors.anonymize.geohash import cell
 from processors.anonymize.hierarchy import level_of
 from processors.anonymize.text import text_of, within_years
 from processors.wrong_config import MisfitError
@@ -28,13 +29,14 @@ _FORMS: dict[str, frozenset[ColumnType]] = {
     "rows": frozenset({"string", "int64", "date", "bool"}),
     "keep_first": frozenset({"string"}),
     "prefix": frozenset({"string"}),
+    "geohash": frozenset({"string"}),
 }
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"^(?:{_OCTET}\.){{3}}{_OCTET}$"
 
 
 class Grid(Strict):
-    """Exactly one of `step`, `unit`, `hierarchy` (with `level`), `keep_first` and `prefix`."""
+    """Exactly one of `step`, `unit`, `hierarchy` (with `level`), `keep_first`, `prefix` and `geohash`."""
 
     step: int | float | str | None = Field(default=None, description="Groups of numbers begin at multiples of it.")
     unit: Unit | None = Field(default=None, description="The calendar unit that a date is cut to.")
@@ -50,6 +52,13 @@ class Grid(Strict):
     keep_first: int | None = Field(default=None, ge=1, le=64, description="How many characters remain.")
     prefix: int | None = Field(default=None, ge=0, le=32, description="How many bits of an IPv4 address remain.")
     prefix6: int = Field(default=48, ge=0, le=128, description="How many bits of an IPv6 address remain.")
+    geohash: int | None = Field(
+        default=None,
+        ge=1,
+        le=9,
+        description="How many characters of a place's geohash remain: 3 are some 150 km, 4 are 30 km, 5 are 5 km. A "
+        "place is written as a geohash, or as latitude and longitude in degrees, such as `52.5, 13.4`.",
+    )
 
     @model_validator(mode="after")
     def _one_form(self) -> Grid:
@@ -85,6 +94,8 @@ class Grid(Strict):
             return truncated(value, self.keep_first)
         if self.prefix is not None:
             return network(value, self.prefix, self.prefix6)
+        if self.geohash is not None:
+            return cell(value, self.geohash)
         if self.rows is None or self.level is None:
             raise MisfitError("names a hierarchy that was not read", "release the task, which reads it")
         return level_of(text_of(value, column.type), self.rows, self.level)
@@ -137,20 +148,24 @@ def truncated(value: pl.Expr, keep: int) -> pl.Expr:
 
 def network(value: pl.Expr, bits4: int, bits6: int) -> pl.Expr:
     """The network of an address, as 192.0.2.0/24; null for what is no address."""
+    return value.map_batches(lambda texts: _networks(texts, bits4, bits6), return_dtype=pl.String)
 
-    def others(texts: pl.Series) -> pl.Series:
-        each = texts.unique().drop_nulls()
-        names = pl.Series([_network(text, bits4, bits6) for text in each], dtype=pl.String)
-        return texts.replace_strict(each, names, default=None, return_dtype=pl.String)
 
-    bare = value.str.strip_chars()
+def _networks(texts: pl.Series, bits4: int, bits6: int) -> pl.Series:
+    bare = texts.str.strip_chars()
     plain = bare.str.contains(_IPV4)
-    octets = bare.str.split_exact(".", 3).struct
     masks = ((0xFFFFFFFF << (32 - bits4)) & 0xFFFFFFFF).to_bytes(4, "big")
-    parts = [_octet(octets.field(f"field_{i}"), mask) for i, mask in enumerate(masks)]
-    named = pl.concat_str(*parts, separator=".") + f"/{bits4}"
-    rest = pl.when(~plain).then(bare).map_batches(others, return_dtype=pl.String)
-    return pl.when(plain).then(named).otherwise(rest)
+    octets = bare.str.split_exact(".", 3).struct.unnest()
+    parts = [_octet(pl.col(f"field_{i}"), mask) for i, mask in enumerate(masks)]
+    dots = [part for octet in parts for part in (pl.lit("."), octet)][1:]
+    named = octets.with_columns(named=pl.concat_str(*dots, pl.lit(f"/{bits4}")))["named"]
+    others = (~plain.fill_null(False)).arg_true()
+    if not len(others):
+        return named.alias(texts.name)
+    rest = bare.gather(others)
+    each = rest.unique()
+    names = pl.Series([None if text is None else _network(text, bits4, bits6) for text in each], dtype=pl.String)
+    return named.scatter(others, rest.replace_strict(each, names, return_dtype=pl.String)).alias(texts.name)
 
 
 def _octet(text: pl.Expr, mask: int) -> pl.Expr:

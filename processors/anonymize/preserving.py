@@ -81,7 +81,7 @@ class _Network:
                 own = rows[start : start + PASS]
                 changed, good = self._one_shape(plain[own]) if same else self._any_shapes(plain[own])
                 out[own], fits[own] = changed, good
-        return _series(out, fits)
+        return text_of_matrix(out, fits)
 
     def _one_shape(self, plain: Bytes) -> tuple[Bytes, bool]:
         places = np.flatnonzero(RADIX[plain[0]] > 1)
@@ -102,7 +102,7 @@ class _Network:
         order = np.argsort(radix == 1, axis=1, kind="stable")
         counts = (radix > 1).sum(axis=1)
         fits = np.log(radix).sum(axis=1) >= np.log(SMALLEST) - 1e-9
-        words = macs(self._tweaks, _series(base, np.ones(len(base), dtype=bool))).to_numpy().reshape(-1, 2)
+        words = macs(self._tweaks, text_of_matrix(base, np.ones(len(base), dtype=bool))).to_numpy().reshape(-1, 2)
         for count in np.unique(counts[fits]):
             rows = np.flatnonzero(fits & (counts == count))
             places = order[rows, :count]
@@ -186,7 +186,7 @@ def _by_shape(shapes: Bytes) -> Iterator[tuple[npt.NDArray[np.int64], bool]]:
     if (shapes == shapes[0]).all():
         yield np.arange(len(shapes)), True
         return
-    frame = pl.DataFrame({"shape": _series(shapes, np.ones(len(shapes), dtype=bool))}).with_row_index("row")
+    frame = pl.DataFrame({"shape": text_of_matrix(shapes, np.ones(len(shapes), dtype=bool))}).with_row_index("row")
     found = frame.group_by("shape").agg("row").select("row", rare=pl.col("row").list.len() < COMMON)
     yield from ((rows.to_numpy().astype(np.int64), True) for rows in found.filter(~pl.col("rare"))["row"])
     rare = found.filter("rare")["row"].explode()
@@ -202,7 +202,7 @@ def matrix_of(texts: pl.Series, size: int) -> Bytes:
     return data[start : start + len(texts) * size].reshape(-1, size)
 
 
-def _series(matrix: Bytes, fits: npt.NDArray[np.bool_]) -> pl.Series:
+def text_of_matrix(matrix: Bytes, fits: npt.NDArray[np.bool_]) -> pl.Series:
     """A text of each row, null where it does not fit."""
     rows, size = matrix.shape
     offsets = np.arange(0, (rows + 1) * size, size, dtype=np.int64)

@@ -1,0 +1,51 @@
+"""Places on earth by cells that nest: the geohash, of which every further character divides a cell into 32.
+
+A place is written as a geohash, or as latitude and longitude. What is neither, or a geohash too short to tell the
+cell, has no cell. Knows no column.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from processors.anonymize.preserving import text_of_matrix
+
+ALPHABET: Final = "0123456789bcdefghjkmnpqrstuvwxyz"
+_LETTERS = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)
+_DEGREES = r"^\s*([+-]?[0-9]+(?:[.][0-9]+)?)\s*[,;]\s*([+-]?[0-9]+(?:[.][0-9]+)?)\s*$"
+
+
+def cell(value: pl.Expr, size: int) -> pl.Expr:
+    """The first characters of the place's geohash; null where there is no place."""
+    return value.map_batches(lambda texts: _cells(texts, size), return_dtype=pl.String)
+
+
+def _cells(texts: pl.Series, size: int) -> pl.Series:
+    hashes = texts.str.contains(rf"^[{ALPHABET}]{{{size},}}$")
+    out = pl.select(pl.when(hashes).then(texts.str.head(size))).to_series().alias(texts.name)
+    others = (~hashes).arg_true()
+    if not len(others):
+        return out
+    return out.scatter(others, _of_degrees(texts.gather(others), size))
+
+
+def _of_degrees(texts: pl.Series, size: int) -> pl.Series:
+    pairs = texts.str.extract_groups(_DEGREES).struct.unnest()
+    latitude, longitude = (pairs.to_series(i).cast(pl.Float64).fill_null(float("nan")).to_numpy() for i in (0, 1))
+    on_earth = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)
+    bits = 5 * size
+    word = np.zeros(len(texts), dtype=np.int64)
+    # longitude and latitude take turns, longitude first
+    for value, half, count, last in (
+        (longitude, 180.0, (bits + 1) // 2, (bits + 1) % 2),
+        (latitude, 90.0, bits // 2, bits % 2),
+    ):
+        steps = np.floor((np.where(on_earth, value, 0.0) + half) / (2 * half) * 2.0**count).astype(np.int64)
+        steps = np.minimum(steps, 2**count - 1)
+        for i in range(count):
+            word |= (steps >> i & 1) << (2 * i + last)
+    letters = np.stack([_LETTERS[word >> 5 * (size - 1 - i) & 31] for i in range(size)], axis=1)
+    return text_of_matrix(letters, on_earth)
