@@ -31,13 +31,13 @@ class OtherColumnsError(ValueError):
     """The data does not have the columns that it should have, or not their types."""
 
 
-def read(files: Sequence[Path], columns: Mapping[str, ColumnType]) -> Pieces:
-    """The rows of the files, one after another, with these columns in this order."""
+def read(files: Sequence[Path], columns: Mapping[str, ColumnType], more: bool = False) -> Pieces:
+    """The rows of the files, one after another, with these columns in this order; `more`: the files may have others."""
     for file in files:
         form = form_of(file)
         try:
             for piece in form(file):
-                yield _typed(file, piece, columns)
+                yield _typed(file, piece, columns, more)
         except (
             OSError,
             UnicodeDecodeError,
@@ -98,12 +98,12 @@ def _frame(data: Any) -> pl.DataFrame:
     return frame
 
 
-def _typed(file: Path, piece: pl.DataFrame, columns: Mapping[str, ColumnType]) -> pl.DataFrame:
+def _typed(file: Path, piece: pl.DataFrame, columns: Mapping[str, ColumnType], more: bool) -> pl.DataFrame:
     lacks = [name for name in columns if name not in piece.columns]
-    more = [name for name in piece.columns if name not in columns]
-    if lacks or more:
+    beyond = [] if more else [name for name in piece.columns if name not in columns]
+    if lacks or beyond:
         told = [f"lacks the column{'s' * (len(lacks) > 1)} {', '.join(lacks)}"] if lacks else []
-        told += [f"has {', '.join(more)}, which was not certified"] if more else []
+        told += [f"has {', '.join(beyond)}, which was not certified"] if beyond else []
         raise OtherColumnsError(f"{file} {' and '.join(told)}")
     return pl.DataFrame([_values(file, piece[name], kind).alias(name) for name, kind in columns.items()])
 

@@ -21,8 +21,8 @@ Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Wh
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = typer.Typer(help="Check task files; list tasks and runs; steer runs.", no_args_is_help=True)
-    for command in (lint, list_, show_, runs, start, pause, resume, stop):
+    group = typer.Typer(help="Check and try task files; list tasks and runs; steer runs.", no_args_is_help=True)
+    for command in (lint, preview, list_, show_, runs, start, pause, resume, stop):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="task")
 
@@ -45,6 +45,58 @@ def lint(file: File, as_json: AsJson = False) -> None:
         show(f"{file}: {'no mistakes' if not mistakes else f'{len(mistakes)} found'}")
     if not sound:
         raise typer.Exit(2)
+
+
+def preview(
+    file: File,
+    name: Annotated[str, typer.Option("--table", "-t", metavar="T", help="A table of the task.")],
+    k: Annotated[
+        list[int] | None,
+        typer.Option("--k", min=2, help="A size of groups to try; may be repeated. Else 2, 3, 5, 10, 20, 50, 100."),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="COLUMN", help="A quasi-identifier, in the place of the task's; may be repeated."),
+    ] = None,
+    sample: Annotated[int, typer.Option("--sample", min=1, metavar="N", help="Look at so many records.")] = 100_000,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", metavar="FILE", help="Records from a .csv, .jsonl or .parquet file, not the sources."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The curve as a drawing (.svg) or as data (.json).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what groups of k records would cost, for several k, before any is switched on.
+
+    Risk and utility of a sample, grouped as a run would group it. Nothing needs to run for this, nothing is stored.
+    """
+    from control_api.cli.previewing import KS, about, preview_table, save, told
+
+    if output is not None and output.suffix not in (".svg", ".json"):
+        raise typer.BadParameter(f"{output}: name a file that ends in .svg or .json")
+    found = preview_table(file, name, sorted(set(k or KS)), sample, by or (), data or ())
+    if output is not None:
+        save(output, found)
+    if as_json:
+        answer(told(found))
+        return
+    note(about(found))
+    rows = [
+        (
+            one.k,
+            one.classes,
+            *(f"{share:.2%}" for share in (one.prosecutor, one.journalist, one.marketer, one.suppressed_share)),
+            None if one.ncp is None else f"{one.ncp:.2%}",
+            one.discernibility,
+            one.refused and one.refused.replace("\n", "; "),
+        )
+        for one in found.points
+    ]
+    show(
+        table(("k", "groups", "prosecutor", "journalist", "marketer", "suppressed", "NCP", "discernibility", ""), rows)
+    )
 
 
 def list_(as_json: AsJson = False) -> None:
