@@ -102,7 +102,7 @@ def _imbalance(
         if table not in totals:
             continue
         found, stored = totals[table], count(conn, run, table)
-        if any(step.get("aggregate") for step in spec["tables"][table].get("transform", [])):
+        if any(step.get("aggregate") for step in spec["tables"].get(table, {}).get("transform", [])):
             if stored != found.prepared:
                 wrong.append(f"{table}: {found.prepared} rows were prepared and {stored} are stored")
             continue

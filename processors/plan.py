@@ -32,6 +32,7 @@ class OutputPlan:
     name: str
     methods: CompiledMethods
     output: tuple[str, ...]
+    linked: OutputPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,10 @@ class TaskPlan:
         return bool(self.references or self.derived or grouped)
 
     def outputs(self) -> dict[str, OutputPlan]:
+        """Of every table that a run prepares: also of those that a method makes beside another."""
         found: dict[str, TablePlan | DerivedPlan] = {**self.tables, **self.derived}
-        return {name: plan.output_plan for name, plan in found.items()}
+        plans = {name: plan.output_plan for name, plan in found.items()}
+        return plans | {one.linked.name: one.linked for one in plans.values() if one.linked is not None}
 
 
 def compile_task(task: Task, rules: Mapping[str, type[Rule]], methods: Mapping[str, type[Anonymization]]) -> TaskPlan:
@@ -92,6 +95,9 @@ def compile_task(task: Task, rules: Mapping[str, type[Rule]], methods: Mapping[s
     needed = {name: _needed(name, references, derived) for name in tables}
     for name, collected in tables.items():
         needed[name] = tuple(dict.fromkeys((*needed[name], *collected.output_plan.methods.looks)))
+    for output in [*(one.output_plan for one in tables.values()), *(one.output_plan for one in derived.values())]:
+        if output.linked is not None and output.linked.name in task.tables:
+            raise Fatal(f"tables.{output.linked.name}: the table {output.name} is anatomized into one of this name")
     return TaskPlan(tables, _in_order(derived), references, needed)
 
 
@@ -115,7 +121,15 @@ def _output(
     name: str, table: Table, kinds: Mapping[str, Kind], methods: Mapping[str, type[Anonymization]]
 ) -> OutputPlan:
     columns = {column: Column(type=kind.type, scale=kind.scale) for column, kind in kinds.items()}
-    return OutputPlan(name, compile_methods(name, columns, table.anonymize, methods), tuple(kinds))
+    compiled = compile_methods(name, columns, table.anonymize, methods)
+    return OutputPlan(name, compiled, tuple(compiled.output_columns), _linked(compiled))
+
+
+def _linked(methods: CompiledMethods) -> OutputPlan | None:
+    if methods.group is None or methods.linked is None:
+        return None
+    columns = dict(methods.group.linked)
+    return OutputPlan(methods.linked, CompiledMethods(methods.linked, columns, ()), tuple(columns))
 
 
 def _collected(

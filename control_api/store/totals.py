@@ -80,7 +80,7 @@ def _tables(conn: Connection, run: Run) -> dict[str, dict[str, Any]]:
     totals = totals_of(conn, run.run)
     stored = outbox.plans_of(conn, run.run)
     found = {}
-    for table in run.spec.tables:
+    for table in dict.fromkeys([*run.spec.tables, *stored]):
         total = totals.get(table, Totals())
         if run.prepared_at is not None or run.ended_at is not None:
             total.prepared = outbox.count(conn, run.run, table) if table in stored else 0

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
-from processors.anonymize.protocol import Columns, Formed, Treatment, column_of
+from processors.anonymize.protocol import Batch, Columns, Formed, Treatment, column_of
 from processors.privacy import requested
 from processors.privacy.classes import ascending, codes_of
 from processors.privacy.dimension import Dimension, Grain, dimension, survey
@@ -87,7 +87,8 @@ def grouping(
     """The treatment; raises `MisfitError` where what is declared does not fit the columns."""
     _check(quasi_identifiers, grains, sensitive, subject, columns)
 
-    def form(table: pl.DataFrame, window: bool) -> Formed:
+    def form(whole: Batch) -> Formed:
+        table = whole.frame
         axes = [_axis(table[name], name, grains, columns) for name in quasi_identifiers]
         found = classes(
             axes,
@@ -98,7 +99,7 @@ def grouping(
             suppression_limit=limit,
         )
         if isinstance(found, Infeasible):
-            if not window:
+            if not whole.window:
                 raise Fatal(f"no groups keep what is asked for: {found}")
             nothing = pl.repeat(None, table.height, dtype=pl.String, eager=True)
             held = pl.repeat(False, table.height, dtype=pl.Boolean, eager=True)

@@ -6,7 +6,7 @@ A method sees values, declared types and keyed randomness; it never sees a key c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import polars as pl
@@ -29,15 +29,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Formed:
-    """What a method makes of a whole table: the columns it writes, and which rows it leaves out (`kept` is false)."""
+    """What a method makes of a whole table: the columns it writes, and which rows it leaves out (`kept` is false).
+
+    `linked`: the rows of a second table that it makes beside.
+    """
 
     columns: pl.DataFrame
     kept: pl.Series
+    linked: pl.DataFrame | None = None
 
 
 Columns = Mapping[str, Column]
 Treat = Callable[[Batch], list[pl.Expr | pl.Series]]
-Form = Callable[[pl.DataFrame, bool], Formed]  # the whole table, and whether it still grows
+Form = Callable[[Batch], Formed]  # of the whole table
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,17 @@ class Treatment:
 
     Most treat records as they pass. One that gives a guarantee for groups of records has `form` instead: it sees the
     columns in `looks` of all records of the table at once. Where the guarantee can't be had it raises `Fatal`, or of a
-    table that still grows keeps nothing.
+    table that still grows keeps nothing. It may take columns out of the table (`removes`) and put them into a second
+    one (`linked`), whose name ends in `suffix`.
     """
 
     outputs: Mapping[str, ColumnType]
     treat: Treat = lambda _: []
     form: Form | None = None
     looks: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
+    suffix: str = ""
+    linked: Mapping[str, ColumnType] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,22 @@ class CompiledMethods:
     def looks(self) -> tuple[str, ...]:
         return self.group.looks if self.group else ()
 
-    def form(self, table: pl.DataFrame, window: bool) -> pl.DataFrame:
-        """The table's rows that stay, with the columns that the group's method writes as they may be published."""
+    @property
+    def linked(self) -> str | None:
+        """The name of the table that the group's method makes beside."""
+        return f"{self.table}_{self.group.suffix}" if self.group and self.group.linked else None
+
+    def form(
+        self, table: pl.DataFrame, identities: pl.Series, key: bytes, window: bool
+    ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """(the table's rows that stay, with the columns that the group's method writes as they may be published,
+        the rows of the table beside it)."""
         if self.group is None or self.group.form is None:
-            return table
-        formed: Formed = self.group.form(table.select(self.looks), window)
-        rest = table.drop(self.group.outputs)
-        return pl.concat([rest, formed.columns], how="horizontal").filter(formed.kept)
+            return table, None
+        draw = Draw(key, self.table, identities.cast(pl.Int64, wrap_numerical=True))
+        formed: Formed = self.group.form(Batch(table.select(self.looks), draw, window))
+        rest = table.drop(*self.group.removes, *(name for name in self.group.outputs if name in table.columns))
+        return pl.concat([rest, formed.columns], how="horizontal").filter(formed.kept), formed.linked
 
     def apply(self, frame: pl.DataFrame, key: bytes, window: bool) -> pl.DataFrame:
         """The anonymized frame; `key` is the run's, and `frame` has the records' identities as `_id`.
@@ -78,6 +87,8 @@ def compile_methods(
     outputs: dict[str, ColumnType] = {name: column.type for name, column in columns.items()}
     for treatment in treatments:
         outputs.update(treatment.outputs)
+        for name in treatment.removes:
+            del outputs[name]
     groups = [treatment for treatment in treatments if treatment.form is not None]
     single = tuple(treatment for treatment in treatments if treatment.form is None)
     return CompiledMethods(table, outputs, single, groups[0] if groups else None)

@@ -21,6 +21,7 @@ from processors.worker.run_part import RunPart
 from processors.worker.shape import DERIVED, prepared
 from schemas.columns import CHANGED, HASH, POSITION, SOURCE, polars_type
 from schemas.errors import Fatal
+from schemas.placement import seed
 
 Piece = tuple[str, int, bytes]  # table, rows, payload
 
@@ -32,6 +33,7 @@ class State:
     survivors: Survivors
     derived: dict[str, Derived] = field(default_factory=dict)
     leaving: dict[str, pl.DataFrame] = field(default_factory=dict)  # table -> what may leave, where that is grouped
+    beside: dict[str, pl.DataFrame] = field(default_factory=dict)  # rows of the tables that methods make beside others
 
     def collected(self, name: str) -> pl.DataFrame | None:
         return self.leaving.get(name, self.survivors.rows.get(name))
@@ -55,24 +57,29 @@ def stand(part: RunPart, upto: int) -> State:
     for name, table in plan.derived.items():
         below = {other: one.rows for other, one in derived.items()}
         derived[name] = derive_table(table.table, survivors.rows, below, part.info.key)
-    leaving: dict[str, pl.DataFrame] = {}
-    window = part.info.mode == "continuous"
+    state = State(survivors, derived)
     for name, collected in plan.tables.items():
         group = collected.output_plan.methods.group
         if group and name in survivors.rows:
-            formed = _formed(collected.output_plan, survivors.rows[name], window)
-            leaving[name] = formed.select(HASH, POSITION, *group.outputs)
-    for name, table in plan.derived.items():
-        if table.output_plan.methods.group:
-            leaving[name] = _formed(table.output_plan, derived[name].rows, window)
-    return State(survivors, derived, leaving)
+            formed = _form(part, collected.output_plan, survivors.rows[name], HASH, state)
+            state.leaving[name] = formed.select(HASH, POSITION, *group.outputs)
+    for name, computed in plan.derived.items():
+        if computed.output_plan.methods.group:
+            state.leaving[name] = _form(part, computed.output_plan, derived[name].rows, IDENT, state)
+    return state
 
 
-def _formed(output: OutputPlan, rows: pl.DataFrame, window: bool) -> pl.DataFrame:
+def _form(part: RunPart, output: OutputPlan, rows: pl.DataFrame, identity: str, state: State) -> pl.DataFrame:
+    window = part.info.mode == "continuous"
     try:
-        return output.methods.form(rows, window)
+        leaving, beside = output.methods.form(rows, rows.get_column(identity), part.info.key, window)
     except Fatal as error:
         raise Fatal(f"table {output.name}: {error}") from error
+    if output.linked is not None and beside is not None:
+        names = list(output.linked.output)
+        rank = pl.struct(names).hash(seed(part.info.key, output.linked.name))
+        state.beside[output.linked.name] = beside.select(rank.alias(IDENT), *names)
+    return leaving
 
 
 def pieces(part: RunPart, before: State | None, after: State, first: bool) -> Iterator[Piece]:
@@ -81,15 +88,24 @@ def pieces(part: RunPart, before: State | None, after: State, first: bool) -> It
         change = difference(before.collected(name) if before else None, after.collected(name), name in after.leaving)
         yield from _collected(part, name, change, first)
     for name, derived in part.info.plan.derived.items():
-        rows = after.computed(name)
-        gone = rows.select(IDENT).clear()
-        if before is not None:
-            rows, gone = _changed(before.computed(name), rows)
-        marked = rows.with_columns(
-            pl.lit(DERIVED, dtype=pl.UInt16).alias(SOURCE), pl.lit(0, dtype=pl.UInt64).alias(CHANGED)
-        )
-        if rows.height or gone.height:
-            yield name, rows.height + gone.height, prepared(marked, gone, derived.output_plan, part.info, first)
+        was = before.computed(name) if before else None
+        yield from _computed(part, derived.output_plan, was, after.computed(name), first)
+    outputs = part.info.plan.outputs()
+    for name, rows in after.beside.items():
+        yield from _computed(part, outputs[name], before.beside.get(name) if before else None, rows, first)
+
+
+def _computed(
+    part: RunPart, output: OutputPlan, before: pl.DataFrame | None, rows: pl.DataFrame, first: bool
+) -> Iterator[Piece]:
+    gone = rows.select(IDENT).clear()
+    if before is not None:
+        rows, gone = _changed(before, rows)
+    marked = rows.with_columns(
+        pl.lit(DERIVED, dtype=pl.UInt16).alias(SOURCE), pl.lit(0, dtype=pl.UInt64).alias(CHANGED)
+    )
+    if rows.height or gone.height:
+        yield output.name, rows.height + gone.height, prepared(marked, gone, output, part.info, first)
 
 
 def _collected(part: RunPart, name: str, change: Difference, first: bool) -> Iterator[Piece]:
@@ -113,7 +129,7 @@ def _published(frame: pl.DataFrame, appeared: pl.DataFrame) -> pl.DataFrame:
     hashes, known = frame.get_column(HASH), appeared.get_column(HASH)
     start = known.search_sorted(cast(int, hashes.min()))
     end = known.search_sorted(cast(int, hashes.max()), side="right")
-    return frame.drop(grouped).join(appeared[start:end].select(HASH, *grouped), on=HASH)
+    return frame.drop(grouped, strict=False).join(appeared[start:end].select(HASH, *grouped), on=HASH)
 
 
 def counts(part: RunPart, after: State) -> dict[str, Any]:
@@ -128,6 +144,7 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
     for table, rows in after.survivors.rows.items():
         found[table]["prepared"] = rows.height
     found |= {table: {**derived.counts} for table, derived in after.derived.items()}
+    found |= {table: {"read": rows.height, "prepared": rows.height} for table, rows in after.beside.items()}
     for table in after.leaving:
         suppressed = after.suppressed(table)
         if suppressed:

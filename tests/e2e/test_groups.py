@@ -104,3 +104,59 @@ def test_a_snapshot_that_can_t_keep_its_groups_halts_and_says_what_could(rig: Ri
     rows = rig.rows(again, "person")
     assert len(rows) == 300
     assert all(people >= 4 and ills >= 3 for people, ills in groups(rows))
+
+
+ANATOMY = """
+task: {name}
+mode: {mode}
+tables:
+  person:
+    columns:
+      id:   {{type: int64}}
+      who:  {{type: string}}
+      age:  {{type: int64}}
+      city: {{type: string}}
+      ill:  {{type: string}}
+    primary_key: {{column: id, conflicts: {{prefer: [feed]}}}}
+    sources:
+      feed: {{connector: jsonl, path: person.jsonl, changes: {{order_by: seq, delete: {{column: op, equals: d}}}}}}
+    anonymize:
+      - {{method: anatomize, sensitive: ill, l: 3}}
+"""
+
+
+@pytest.mark.parametrize("mode", ["snapshot", "continuous"])
+def test_what_is_sensitive_is_set_apart_in_a_table_of_its_own(rig: Rig, tmp_path: Path, mode: str) -> None:
+    feed = Feed(tmp_path, seed=5)
+    feed.tell(range(300))
+    path = tmp_path / f"anatomy_{mode}.task.yaml"
+    pace = "continuous\nepoch: 0.3" if mode == "continuous" else mode
+    path.write_text(ANATOMY.format(name=f"anatomy_{mode}", mode=pace))
+    run = rig.start(path)
+    here = [range(300)]
+    if mode == "continuous":
+        _stands(rig, run, 300)
+        feed.tell(range(100), "d")
+        feed.tell(range(300, 420))
+        here = [range(100, 420)]
+        _stands(rig, run, 320)
+    else:
+        rig.wait(run)
+    rows, beside = rig.rows(run, "person"), rig.rows(run, "person_ill")
+    assert sorted(row["id"] for row in rows) == sorted(n for part in here for n in part)
+    assert all(set(row) == {"id", "who", "age", "city", "group"} for row in rows)
+    assert sum(row["count"] for row in beside) == len(rows)
+    values: defaultdict[int, set[str]] = defaultdict(set)
+    for row in beside:
+        values[row["group"]].add(row["ill"])
+    assert {row["group"] for row in rows} == set(values)
+    assert all(len(found) >= 3 for found in values.values())
+    assert rig.report(run)["tables"]["person_ill"]["prepared"] == len(beside)
+
+
+def _stands(rig: Rig, run: str, people: int) -> None:
+    def there() -> bool:
+        rows, beside = rig.rows(run, "person"), rig.rows(run, "person_ill")
+        return len(rows) == people == sum(row["count"] for row in beside)
+
+    eventually(there, 60, f"{people} people are prepared")

@@ -45,6 +45,12 @@ def methods_of(**options: Any) -> CompiledMethods:
     return compile_methods("t", columns, [Method(**{**GROUPED, **options})], {"generalize": Generalize})
 
 
+def formed(methods: CompiledMethods, table: pl.DataFrame, window: bool = False) -> pl.DataFrame:
+    rows, beside = methods.form(table, table["_hash"], bytes(32), window)
+    assert beside is None
+    return rows
+
+
 def table_of(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
     names = ("age", "city", "who", "ill")
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
@@ -60,9 +66,9 @@ def test_every_group_has_k_and_holds_its_values(rows: list[tuple[Any, ...]], sub
     counted = {row[2] for row in rows} if subjects else rows
     if 0 < len(counted) < 3:
         with pytest.raises(Fatal, match="k = 3 is more than"):
-            methods.form(table_of(rows), window=False)
+            formed(methods, table_of(rows), window=False)
         return
-    out = methods.form(table_of(rows), window=False)
+    out = formed(methods, table_of(rows), window=False)
     groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for row in out.to_dicts():
         before = given_rows.pop(row["_hash"])
@@ -78,7 +84,7 @@ def test_every_group_has_k_and_holds_its_values(rows: list[tuple[Any, ...]], sub
 def test_sensitive_values_are_diverse_and_close_in_every_group(rows: list[tuple[Any, ...]]) -> None:
     asked = {"l": [{"column": "ill", "l": 2}], "t": [{"column": "ill", "t": 0.4}], "suppression_limit": 1.0}
     try:
-        out = methods_of(**asked).form(table_of(rows), window=False)
+        out = formed(methods_of(**asked), table_of(rows), window=False)
     except Fatal:
         assert len(rows) < 3 or len({row[3] for row in rows}) < 2
         return
@@ -92,24 +98,24 @@ def test_sensitive_values_are_diverse_and_close_in_every_group(rows: list[tuple[
 
 def test_a_table_that_still_grows_shows_nothing_until_it_can() -> None:
     rows = [(30, "Oslo", "a", "flu"), (31, "Oslo", "b", "flu")]
-    out = methods_of().form(table_of(rows), window=True)
+    out = formed(methods_of(), table_of(rows), window=True)
     assert out.height == 0
     assert out.schema["age"] == pl.String
-    assert methods_of().form(table_of([*rows, (32, "Oslo", "c", "flu")]), window=True).height == 3
+    assert formed(methods_of(), table_of([*rows, (32, "Oslo", "c", "flu")]), window=True).height == 3
 
 
 def test_what_can_t_be_had_is_told_with_what_can() -> None:
     rows = [(n, "Oslo", str(n), "flu") for n in range(5)]
     with pytest.raises(Fatal, match="k = 9 is more than the 5 rows there are; give k of at most 5"):
-        methods_of(k=9).form(table_of(rows), window=False)
+        formed(methods_of(k=9), table_of(rows), window=False)
     with pytest.raises(Fatal, match="ill"):
-        methods_of(l=[{"column": "ill", "l": 2}]).form(table_of(rows), window=False)
+        formed(methods_of(l=[{"column": "ill", "l": 2}]), table_of(rows), window=False)
 
 
 def test_groups_lie_on_the_grain_that_is_declared() -> None:
     rows = [(age, "Oslo", "a", "flu") for age in range(20, 60)]
     methods = methods_of(grain={"age": {"step": 10}, "city": {"rows": [["Oslo", "Norway"], ["Rome", "Italy"]]}})
-    ages = set(methods.form(table_of(rows), window=False)["age"])
+    ages = set(formed(methods, table_of(rows), window=False)["age"])
     assert ages == {"20..29", "30..39", "40..49", "50..59"}
 
 

@@ -57,7 +57,7 @@ def test_mistakes_name_place_and_remedy_all_at_once(wrong: WrongFor) -> None:
         {"method": "generalize", "quasi_identifiers": ["a"]},
         {"method": "tokenize", "columns": []},
     )
-    assert told[0].startswith("0.method: blur is no method; methods are generalize, mask")
+    assert told[0].startswith("0.method: blur is no method; methods are anatomize, generalize, mask")
     assert told[1] == "1.columns.1: z is no column of the table; columns are a, b"
     assert told[2] == "2.columns.b: b is of type string; fits decimal, float64, int64"
     assert told[3].startswith("3.columns.a: says neither or both of relative and absolute")
