@@ -1,0 +1,134 @@
+"""What classes have to keep, and which classes of a node don't: k, l, t and delta-presence.
+
+Always holds: what is `lasting` can't be mended by finer levels, since every part of such a class lacks it as well; that
+is so of k by rows and by subjects and of the number of distinct values. Entropy, recursive l, t and presence are kept
+by what is put together, yet a part of a class that fails may keep them. Knows no level and no loss.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processors.privacy import closeness, diversity
+from processors.privacy.classes import Segments
+from processors.privacy.measure import SLACK
+from processors.privacy.requested import Closeness, Diversity
+from processors.privacy.rollup import Groups, Ints, Marks
+
+
+@dataclass(frozen=True)
+class Demands:
+    """`presence`: bounds of the share that a class has of its people in the population.
+
+    `reference`: t is the distance to what is released, or to the table before anything was suppressed.
+    """
+
+    k: int = 1
+    subject: str | None = None
+    diversity: tuple[Diversity, ...] = ()
+    closeness: tuple[Closeness, ...] = ()
+    presence: tuple[float, float] | None = None
+    reference: Literal["release", "table"] = "release"
+
+    @property
+    def sensitive(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*(one.column for one in self.diversity), *(one.column for one in self.closeness)]))
+
+    @property
+    def least(self) -> int:
+        """So many rows a class has at least."""
+        return max(1, self.k, *(math.ceil(one.l) for one in self.diversity))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Marks of classes; of `barred` a node is refused whatever is suppressed."""
+
+    lasting: Marks
+    failing: Marks
+    barred: bool = False
+
+
+def judge(groups: Groups, asked: Demands, most: int) -> Verdict:
+    """Which classes fail. Where more than `most` rows fail for good, nothing else is looked at."""
+    lasting = _small(groups, asked)
+    barred = _unreachable_presence(groups, asked)
+    if barred or int(groups.rows[lasting].sum()) > most:
+        return Verdict(lasting, lasting, barred)
+    for one in asked.diversity:
+        own, segments = groups.pairs(one.column).segments()
+        lasting[own] |= segments.distinct < one.l
+    failing = lasting.copy()
+    for one in asked.diversity:
+        if one.kind != "distinct":
+            own, segments = groups.pairs(one.column).segments()
+            failing[own] |= ~reaches(segments, one)
+    if asked.presence is not None and groups.known is not None:
+        shares = groups.rows / groups.known
+        low, high = asked.presence
+        failing |= (groups.rows > 0) & ((shares < low) | (shares > high))
+    _mark_distant(groups, asked, failing)
+    return Verdict(lasting, failing)
+
+
+def reaches(segments: Segments, asked: Diversity) -> Marks:
+    """Which classes are as diverse as asked."""
+    if asked.kind == "distinct":
+        return segments.distinct >= asked.l
+    if asked.kind == "entropy":
+        return diversity.entropy(segments) >= asked.l * (1 - SLACK)
+    return diversity.recursive(segments, int(asked.l)) < (asked.c or 0.0)
+
+
+def distance(segments: Segments, reference: Ints, kind: str) -> NDArray[np.float64]:
+    if kind == "equal":
+        return closeness.equal_distance(segments, reference)
+    return closeness.ordered_distance(segments, reference)
+
+
+def subjects(groups: Groups, column: str) -> Ints:
+    """How many distinct subjects each class has."""
+    return np.bincount(groups.pairs(column).own, minlength=len(groups.rows))
+
+
+def _small(groups: Groups, asked: Demands) -> Marks:
+    there = groups.rows > 0
+    small = there & (groups.rows < asked.least)
+    if asked.subject is not None:
+        small |= there & (subjects(groups, asked.subject) < asked.k)
+    return small
+
+
+def _unreachable_presence(groups: Groups, asked: Demands) -> bool:
+    """Whether a class of the population has nobody in the table, though every class has to have some."""
+    if asked.presence is None or groups.known is None:
+        return False
+    return asked.presence[0] > 0 and bool((groups.rows == 0).any())
+
+
+def _mark_distant(groups: Groups, asked: Demands, failing: Marks) -> None:
+    """As classes are left out the release changes, and others may become too distant from it; until none does."""
+    whole = {one.column: _whole(groups, one.column, None) for one in asked.closeness}
+    changed = True
+    while changed:
+        before = failing.copy()
+        for one in asked.closeness:
+            own, segments = groups.pairs(one.column).segments()
+            against = whole[one.column]
+            if asked.reference == "release":
+                against = _whole(groups, one.column, before)
+            if against.sum():
+                failing[own] |= distance(segments, against, one.distance) > one.t + SLACK
+        changed = asked.reference == "release" and bool((failing != before).any())
+
+
+def _whole(groups: Groups, column: str, without: Marks | None) -> Ints:
+    """How many rows have each value, but for classes that are left out."""
+    pairs = groups.pairs(column)
+    counts = pairs.counts if without is None else np.where(without[pairs.own], 0, pairs.counts)
+    return np.bincount(pairs.values, counts, pairs.size).astype(np.int64)
