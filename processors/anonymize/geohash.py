@@ -15,7 +15,6 @@ from processors.anonymize.preserving import text_of_matrix
 
 ALPHABET: Final = "0123456789bcdefghjkmnpqrstuvwxyz"
 _LETTERS = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)
-_DEGREES = r"^\s*([+-]?[0-9]+(?:[.][0-9]+)?)\s*[,;]\s*([+-]?[0-9]+(?:[.][0-9]+)?)\s*$"
 
 
 def cell(value: pl.Expr, size: int) -> pl.Expr:
@@ -33,8 +32,9 @@ def _cells(texts: pl.Series, size: int) -> pl.Series:
 
 
 def _of_degrees(texts: pl.Series, size: int) -> pl.Series:
-    pairs = texts.str.extract_groups(_DEGREES).struct.unnest()
-    latitude, longitude = (pairs.to_series(i).cast(pl.Float64).fill_null(float("nan")).to_numpy() for i in (0, 1))
+    pairs = texts.str.replace(";", ",", literal=True).str.splitn(",", 2).struct.unnest()
+    numbers = [pairs.to_series(i).str.strip_chars().cast(pl.Float64, strict=False) for i in (0, 1)]
+    latitude, longitude = (number.fill_null(float("nan")).to_numpy() for number in numbers)
     on_earth = (np.abs(latitude) <= 90) & (np.abs(longitude) <= 180)
     bits = 5 * size
     word = np.zeros(len(texts), dtype=np.int64)

@@ -46,7 +46,7 @@ def test_cells_equal_halving_and_nest(run: Run, places: list[tuple[float, float]
 
 
 def test_what_is_no_place_has_no_cell(run: Run) -> None:
-    values = ["91,0", "0,181", "u4p", "u4pA", "", "x", "1;2;3", None]
+    values = ["91,0", "0,181", "u4p", "u4pA", "", "x", "1;2;3", "1,2,3", "nan,1", "inf,1", None]
     out = run("string", values, method="generalize", columns={"v": {"geohash": 4}})
     assert out.to_list() == [None] * len(values)
 
