@@ -1,7 +1,7 @@
 """Our optimum beside ARX's on one table: `python -m benchmarks.checkers.arx_optimum EXPECTED.json FOLDER`.
 
-EXPECTED is what `benchmarks/checkers/arx/Optimum.java` told of FOLDER; prints seconds of both, ours the fastest of three,
-and exits with 1 where losses or suppressed rows differ, or levels without costing the same.
+EXPECTED is what `benchmarks/checkers/arx/Optimum.java` told of FOLDER. Prints seconds of both, ours the fastest of
+three, and exits with 1 where losses differ, or rows that are suppressed where levels do: several can be the best.
 """
 
 from __future__ import annotations

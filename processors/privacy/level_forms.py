@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import polars as pl
 
+from processors.anonymize.geohash import cell
 from processors.anonymize.grid import Grid
 from processors.privacy.levels import Codes, Floats, Levels, distinct, levels_of, whole
 from processors.wrong_config import MisfitError
@@ -30,7 +31,6 @@ _NAMES: Final = {
     "minute": "%Y-%m-%d %H:%M", "hour": "%Y-%m-%d %H", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m",
     "year": "%Y", "decade": "%Ys",
 }  # fmt: skip
-_BASE32: Final = np.array(list("0123456789bcdefghjkmnpqrstuvwxyz"))
 _ONE: Final = "all values are one group"
 
 
@@ -96,17 +96,15 @@ def prefixes(column: pl.Series, keep: Sequence[int] | None = None, top: bool = T
 
 
 def places(column: pl.Series, keep: Sequence[int] = GEOHASH, top: bool = True) -> Levels:
-    """Places written as latitude and longitude, `52.52,13.4`: by the first characters of their geohash."""
+    """Places written as latitude and longitude, `52.52,13.4`, or as a geohash: by the first characters of that."""
     if not keep or keep[0] > 12 or keep[-1] < 1 or any(fine <= coarse for fine, coarse in pairwise(keep)):
         raise MisfitError(f"keeps {', '.join(map(str, keep))}", "keep fewer on each level, from 12 to 1", ("keep",))
     values = distinct(column)
-    parts = values.str.split_exact(",", 1).struct.unnest()
-    latitude, longitude = (parts[name].str.strip_chars().cast(pl.Float64, strict=False) for name in parts.columns)
-    right = (latitude.is_between(-90, 90) & longitude.is_between(-180, 180)).fill_null(False)
-    if not right.all():
-        raise MisfitError(f"has {values.filter(~right)[0]!r}, which is no place", "give latitude,longitude in degrees")
-    hashes = _geohash(latitude.to_numpy(), longitude.to_numpy(), keep[0])
-    names = [hashes, *(_cut(hashes, one) for one in keep[1:])]
+    frame = values.alias("v").to_frame()
+    names = [frame.select(cell(pl.col("v"), one)).to_series() for one in keep]
+    wrong = values.filter(names[0].is_null())
+    if len(wrong):
+        raise MisfitError(f"has {wrong[0]!r}, which is no place", "give latitude,longitude in degrees, or a geohash")
     return _levels(values, names, None, top, f"geohash, first characters: {', '.join(map(str, keep))}")
 
 
@@ -174,19 +172,3 @@ def _calendar(start: pl.Series, unit: str) -> pl.Series:
     if unit != "quarter":
         return start.dt.strftime(_NAMES[unit])
     return start.dt.strftime("%Y-Q") + start.dt.quarter().cast(pl.String)
-
-
-def _geohash(latitude: Floats, longitude: Floats, characters: int) -> pl.Series:
-    """Bits of longitude and latitude in turns, five to a character."""
-    bits = 5 * characters
-    across, down = (bits + 1) // 2, bits // 2
-    x = np.minimum((longitude + 180) / 360 * 2**across, 2**across - 1).astype(np.uint64)
-    y = np.minimum((latitude + 90) / 180 * 2**down, 2**down - 1).astype(np.uint64)
-    letters = []
-    for character in range(characters):
-        code = np.zeros(len(x), dtype=np.int64)
-        for bit in range(5 * character, 5 * character + 5):
-            own, place = (y, down - 1 - bit // 2) if bit % 2 else (x, across - 1 - bit // 2)
-            code = code * 2 + ((own >> np.uint64(place)) & np.uint64(1)).astype(np.int64)
-        letters.append(pl.Series(f"{character}", _BASE32[code], dtype=pl.String))
-    return pl.select(pl.concat_str(letters)).to_series().rename("")

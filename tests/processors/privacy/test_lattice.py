@@ -163,13 +163,13 @@ def check(rows: list[tuple[Any, ...]], asked: Demands, limit: float, metric: str
     assert shown.select("a", "b", "c").unique().height == found.classes
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ROWS, DEMANDS, st.sampled_from([0.0, 0.1, 0.3, 1.0]), METRIC)
 def test_no_combination_is_better(rows: list[Any], asked: Demands, limit: float, metric: str) -> None:
     check(rows, asked, limit, metric)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ROWS, st.integers(1, 3), st.sampled_from([(0.0, 0.5), (0.2, 0.8), (0.3, 1.0)]), st.sampled_from([0.0, 0.3]))
 def test_presence_in_a_population(rows: list[Any], k: int, bounds: tuple[float, float], limit: float) -> None:
     check(rows, Demands(k=k, presence=bounds), limit, "leaves", every=2)

@@ -105,7 +105,7 @@ def test_networks_and_codes_and_places() -> None:
     assert shown(codes, "10115") == ["10115", "1011*", "101*", "10*", "1*", "*"]
     assert shown(codes, "123") == ["123", "123", "123", "12*", "1*", "*"]
     berlin = places(pl.Series(["52.52,13.405", "48.8566, 2.3522", "90,180", "-90,-180"]), [6, 3, 1])
-    assert shown(berlin, "52.52,13.405")[1:] == ["u33dc0", "u33*", "u*", "*"]
+    assert shown(berlin, "52.52,13.405")[1:] == ["u33dc0", "u33", "u", "*"]
     assert shown(berlin, "48.8566, 2.3522")[1] == "u09tvw"
     assert shown(berlin, "90,180")[1] == "zzzzzz"
     for each in (levels, codes, berlin):
