@@ -89,6 +89,26 @@ def anatomize(
     return _outputs(frame, quasi, sensitive, groups, draw, release)
 
 
+def eligible(frame: pl.DataFrame, sensitive: str, diversity: int, draw: Draw, subject: str | None = None) -> pl.Series:
+    """Which rows can be anatomized together: all, or the rest has to wait (for another window) or to be suppressed.
+
+    Of the values alone no more rows could be kept; which rows of a value that is too frequent wait is random.
+    """
+    if not frame.height:
+        return pl.Series("eligible", [], dtype=pl.Boolean)
+    chance = draw.bits("anatomy-eligible", sensitive)[0]
+    ends = [sensitive] if subject is None else [sensitive, subject]
+    turns = frame.with_columns(chance.alias("~chance")).select(
+        pl.col("~chance").rank("ordinal").over(end).alias(f"~{i}") for i, end in enumerate(ends)
+    )
+    turn = turns.select(pl.max_horizontal(pl.all())).to_series()
+    most, kept = frame.height, frame.height
+    while most * diversity > kept:  # no value may have more than a share of what is kept, which shrinks with it
+        most = kept // diversity
+        kept = int((turn <= most).sum())
+    return (turn <= most).alias("eligible")
+
+
 def reconstruction_error(st: pl.DataFrame) -> float:
     """The squared error of putting the table together again from both outputs, summed over its records."""
     squares = (pl.col(COUNT) ** 2).sum() / pl.col(COUNT).sum()

@@ -192,10 +192,12 @@ def _unlinked(
             own.setdefault(number, {})[tuple(values)] = count
         counts.append(own)
     for rows, cols, pairs in _blocks(len(counts[0]), len(counts[1]), edges):
+        own_counts = [counts[0][row] for row in rows], [counts[1][col] for col in cols]
+        if len(rows) == len(cols) == 1 and own_counts[0] == own_counts[1] and sum(own_counts[0][0].values()) >= k:
+            continue  # the same in both versions
         if len(rows) * len(cols) > LIMIT:
             yield UNDECIDED, None, None, 0, 0
         else:
-            own_counts = [counts[0][row] for row in rows], [counts[1][col] for col in cols]
             yield from _Block(rows, cols, pairs, *own_counts).findings(k, distinct)
 
 

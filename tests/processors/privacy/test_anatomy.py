@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from processors.privacy.anatomy import (
     Anatomized,
     Infeasible,
     anatomize,
+    eligible,
     least_error,
     picks,
     reconstruction_error,
@@ -123,7 +125,7 @@ def test_groups_hold_what_they_promise(rows: list[tuple[Any, int]], diversity: i
         assert error == pytest.approx(bound)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(2, 5))
 def test_each_group_takes_from_the_largest_buckets(counts: list[int], diversity: int) -> None:
     if max(counts) * diversity > sum(counts):
@@ -144,8 +146,8 @@ def test_each_group_takes_from_the_largest_buckets(counts: list[int], diversity:
     assert sum(left) < diversity
 
 
-@settings(max_examples=80)
-@given(st.integers(2, 7), st.integers(2, 5), st.randoms(use_true_random=False))
+@settings(max_examples=40)
+@given(st.integers(2, 6), st.integers(2, 5), st.randoms(use_true_random=False))
 def test_subjects_come_apart_where_nothing_is_to_spare(number: int, diversity: int, random: Any) -> None:
     """As many records of each subject and value as there are groups: random exchanges alone get stuck here."""
     pairs = [(i, (i + j) % diversity) for i in range(diversity) for j in range(diversity) for _ in range(number)]
@@ -161,6 +163,25 @@ def test_subjects_come_apart_where_nothing_is_to_spare(number: int, diversity: i
         own = groups == g
         assert own.sum() >= least
         assert len(set(values[own])) == len(set(subjects[own])) == own.sum()
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 6)), max_size=12), st.integers(2, 3), st.booleans())
+def test_what_is_eligible_can_be_anatomized_and_no_more(
+    rows: list[tuple[str, int]], diversity: int, by_subject: bool
+) -> None:
+    frame = table([value for value, _ in rows], [who for _, who in rows])
+    subject = "who" if by_subject else None
+    kept = eligible(frame, "illness", diversity, drawn(frame.height), subject)
+    part = frame.filter(kept)
+    own = Draw(KEY, "person", drawn(frame.height).identities.filter(kept))
+    assert isinstance(anatomize(part, ["row"], "illness", diversity, own, subject), Anatomized)
+    if isinstance(anatomize(frame, ["row"], "illness", diversity, drawn(frame.height), subject), Anatomized):
+        assert kept.all()
+    if not by_subject:
+        counts = Counter(value for value, _ in rows).values()
+        parts = product(*(range(count + 1) for count in counts))
+        assert part.height == max(sum(some) for some in parts if max(some, default=0) * diversity <= sum(some))
 
 
 def test_the_reason_names_the_nearest_that_can_be_met() -> None:
