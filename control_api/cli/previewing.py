@@ -30,6 +30,7 @@ from processors.transform.outputs import outputs
 from processors.wrong_config import ConfigError
 from schemas.columns import OP
 from schemas.errors import InvalidInput, Mistake
+from schemas.sealing import new_key
 from schemas.task.load import LoadedTask, load
 from schemas.task.model import Method, Task
 
@@ -76,8 +77,12 @@ def preview_table(
     if not sample.frame.height:
         raise _wrong(file, f"tables.{table}", "there is not one record to look at", "give --data FILE with some")
 
+    key = new_key()  # of nothing else
+
     def form(k: int) -> pl.DataFrame:
-        return _plan(file, task, table, request, k).outputs()[table].methods.form(sample.frame, False)
+        methods = _plan(file, task, table, request, k).outputs()[table].methods
+        published, _ = methods.form(sample.frame, pl.int_range(sample.frame.height, eager=True), key, False)
+        return published
 
     points = preview(
         sample.frame.height,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import polars as pl
 
@@ -76,7 +77,7 @@ def find(
     frame: pl.DataFrame, request: Request, suppressed: int, breadths: Mapping[str, Breadth] | None = None
 ) -> Finding:
     """`frame` has the request's columns of every published row."""
-    orders = {one.column: one.order for one in request.closeness if one.order is not None}
+    orders = {one.column: _order(frame[one.column], one) for one in request.closeness if one.distance == "ordered"}
     least = {one.column: math.ceil(one.l) for one in request.diversity if one.kind == "recursive"}
     sensitive = [
         Sensitive(column, order=orders.get(column), recursive_l=least.get(column)) for column in request.sensitive
@@ -86,6 +87,17 @@ def find(
     references = {column: reference_of(frame[column]) for column in near}
     ncp = published_ncp(frame, breadths, suppressed) if breadths else None
     return Finding(request, measured, references, breadths or {}, ncp)
+
+
+def _order(values: pl.Series, asked: Closeness) -> list[Any] | None:
+    """All values as they follow each other: those declared, then the others ascending. None for a type's own order."""
+    kind = values.dtype
+    if asked.order is None and (kind.is_numeric() or kind.is_temporal()):
+        return None
+    known = pl.Series(asked.order or (), dtype=pl.String).cast(pl.String if kind == pl.Categorical else kind)
+    found = values.unique().drop_nulls()
+    others = (found.cast(pl.String) if kind == pl.Categorical else found).sort()
+    return [*known, *others.filter(~others.is_in(known.implode()))]
 
 
 def breadths_of(frame: pl.DataFrame, request: Request, kinds: Mapping[str, ColumnType]) -> dict[str, Breadth]:

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import polars as pl
 import pytest
 from pyld import jsonld
 
+from processors.anonymize.generalize import Generalize
+from processors.anonymize.runner import compile_methods
+from processors.privacy import certificate
+from processors.privacy.breadth import Breadth
 from processors.privacy.certificate import Facts, MalformedError, compare, make, read, request_of, used
-from processors.privacy.finding import Finding, compact, find
+from processors.privacy.finding import Finding, breadths_of, compact, find
 from processors.privacy.requested import Closeness, Diversity, Request, requests_of
+from processors.privacy.statement import Statement
 from schemas.columns import ColumnType
-from schemas.task.model import Method
+from schemas.task.model import Column, Method
 
 COLUMNS: dict[str, ColumnType] = {"age": "int64", "city": "string", "illness": "string"}
 ROWS = pl.DataFrame(
@@ -150,3 +156,63 @@ def test_pieces_are_compacted_to_what_is_measured() -> None:
     assert whole.columns == ["a", "n", "who"]
     measured = find(whole, request, 0).measured
     assert (measured.classes, measured.k_rows, measured.k_subjects) == (2, 2, 1)
+
+
+def test_text_may_be_ordered() -> None:
+    rows = ROWS.with_columns(pl.col("illness").cast(pl.Categorical))
+    asked = Request(("age",), closeness=(Closeness("illness", 0.9, "ordered"),))
+    declared = Request(("age",), closeness=(Closeness("illness", 0.9, "ordered", ("b", "none", "a")),))
+    plain, other = (find(rows, one, 0) for one in (asked, declared))
+    # classes {a, b} and {a, b, null} against {2 a, 2 b, null}: of null, a, b and of null, b, none, a
+    assert plain.closeness(asked.closeness[0]).t == pytest.approx((1 / 5 + 1 / 10) / 2)
+    assert other.closeness(declared.closeness[0]).t == pytest.approx((1 / 5 + 1 / 10 + 1 / 10) / 3)
+    numbers = Request(("city",), closeness=(Closeness("age", 0.9, "ordered", ("30", "20")),))
+    assert find(ROWS, numbers, 0).closeness(numbers.closeness[0]).t == pytest.approx(3 / 5)
+
+
+def test_what_the_engine_forms_is_what_its_certificate_finds() -> None:
+    """The groups of `generalize`, with nulls, subjects, text in order and suppression, measured as published."""
+    columns: dict[str, Any] = {
+        "who": {"type": "int64"}, "age": {"type": "int64"}, "day": {"type": "date"}, "city": {"type": "string"},
+        "grade": {"type": "string"},
+    }  # fmt: skip
+    cities = [["Oslo", "Norway", "*"], ["Bergen", "Norway", "*"], ["Rome", "Italy", "*"]]
+    method = Method(
+        method="generalize",
+        quasi_identifiers=["age", "day", "city"],
+        k=4,
+        subject="who",
+        l=[{"column": "grade", "l": 2}, {"column": "grade", "kind": "entropy", "l": 1.5}],
+        t=[{"column": "grade", "t": 0.4, "distance": "ordered", "order": ["low", "middle"]}],
+        grain={"city": {"rows": cities}},
+        suppression_limit=0.5,
+    )
+    table = pl.DataFrame(
+        {
+            "who": [n // 2 for n in range(400)],
+            "age": [None if n % 17 == 0 else n * 7 % 60 for n in range(400)],
+            "day": [date(2020, 1 + n % 12, 1 + n % 28) for n in range(400)],
+            "city": [("Oslo", "Bergen", "Rome", None)[n * n % 4] for n in range(400)],
+            "grade": [("low", "middle", "high", None)[n * 3 % 7 % 4] for n in range(400)],
+        }
+    )
+    typed = {name: Column.model_validate(one) for name, one in columns.items()}
+    compiled = compile_methods("person", typed, [method], {"generalize": Generalize})
+    published, _ = compiled.form(table, pl.int_range(table.height, eager=True), bytes(32), False)
+    kinds = dict(compiled.output_columns)
+    (request,) = requests_of([method])
+    whole = compact(published, kinds, [request])
+    was = {name: one.type for name, one in typed.items()}
+    found = find(whole, request, table.height - published.height, breadths_of(whole, request, was))
+    assert list(found.misses()) == []
+    assert found.measured.k >= 4
+    assert found.measured.classes > 5
+    assert found.ncp is not None
+    assert 0 < found.ncp < 1
+    statement = read(make(facts(columns=kinds, rows=published.height), [found]))
+    again = find(whole, request_of(statement.guarantees[0]), found.measured.suppressed, stated_breadths(statement))
+    assert compare(statement, published.height, "0" * 64, [again]) == []
+
+
+def stated_breadths(statement: Statement) -> dict[str, Breadth]:
+    return certificate.breadths_of(statement.guarantees[0])
