@@ -25,9 +25,20 @@ from deploy.stack.jars import listed as jars_listed
 from schemas.errors import InvalidInput, Mistake
 
 Say = Callable[[str], None]
-ORDER: Final = ("people", "topic", "scale", "latency", "epoch", "recovery", "start", "privacy_checker", "demo")
+ORDER: Final = (
+    "people",
+    "topic",
+    "scale",
+    "latency",
+    "epoch",
+    "recovery",
+    "start",
+    "privacy_checker",
+    "privacy_lattice",
+    "demo",
+)
 PARTS: Final = ("rules", "anonymize", "sources")  # programs that measure one part, without scales
-WITHOUT_STACK: Final = ("demo", "privacy_checker", "rules", "anonymize")
+WITHOUT_STACK: Final = ("demo", "privacy_checker", "privacy_lattice", "rules", "anonymize")
 SCALES: Final = ("full", "small", "tiny")
 ALL: Final = "all"
 
