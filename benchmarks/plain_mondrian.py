@@ -51,13 +51,19 @@ def _halves(
 
 
 def at_median(_: int, counts: list[tuple[int, int]]) -> int | None:
-    """The paper's cut: all up to the median go to the left."""
+    """The paper's cut: all up to the median go to the left. Where the median is the last value there is no cut."""
     half, seen = sum(count for _, count in counts) // 2, 0
-    for value, count in counts:
+    for value, count in counts[:-1]:
         seen += count
         if seen >= half:
             return value
     return None
+
+
+def around_median(d: int, counts: list[tuple[int, int]]) -> int | None:
+    """The same, but where the median is the last value it goes to the right alone, whichever way values are ordered."""
+    found = at_median(d, counts)
+    return counts[-2][0] if found is None else found
 
 
 def nearest(k: int, depth: Callable[[int, int, int], int]) -> Cut:

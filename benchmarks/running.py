@@ -35,10 +35,11 @@ ORDER: Final = (
     "start",
     "privacy_checker",
     "privacy_lattice",
+    "privacy_mondrian",
     "demo",
 )
 PARTS: Final = ("rules", "anonymize", "sources")  # programs that measure one part, without scales
-WITHOUT_STACK: Final = ("demo", "privacy_checker", "privacy_lattice", "rules", "anonymize")
+WITHOUT_STACK: Final = ("demo", "privacy_checker", "privacy_lattice", "privacy_mondrian", "rules", "anonymize")
 SCALES: Final = ("full", "small", "tiny")
 ALL: Final = "all"
 

@@ -45,8 +45,8 @@ class Boxes:
     """The classes as they are found; `of_point` is the class of each point."""
 
     of_point: NDArray[np.int32]
-    low: list[NDArray[np.int32]] = field(default_factory=list)
-    high: list[NDArray[np.int32]] = field(default_factory=list)
+    low: list[Codes] = field(default_factory=list)
+    high: list[Codes] = field(default_factory=list)
     nulls: list[Marks] = field(default_factory=list)
     found: int = 0
 
@@ -64,8 +64,9 @@ class Boxes:
             codes = lanes[d].read([word[ragged(parts.starts[which[mixed]], count)] for word in parts.points.words])
             codes[codes == NULL] = np.iinfo(codes.dtype).max
             low[d, mixed] = np.minimum(np.minimum.reduceat(codes, np.cumsum(count) - count), high[d, mixed])
-        self.low.append(low)
-        self.high.append(high)
+        kind = np.min_scalar_type(int(high.max(initial=0)))  # there may be millions of classes
+        self.low.append(low.astype(kind))
+        self.high.append(high.astype(kind))
         self.found += len(which)
 
 

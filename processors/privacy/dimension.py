@@ -16,6 +16,7 @@ Knows columns and their declarations; knows no class and no guarantee.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -81,14 +82,34 @@ class Survey:
 
 
 def survey(values: pl.Series, kind: ColumnType) -> Survey:
-    """What there is to know of these values; NaN counts as null, so does a moment outside the years 1 to 9999."""
-    if kind in ("string", "bool"):
-        return Survey(values=values.drop_nulls().unique().sort())
-    if kind == "float64":
-        values = values.filter(values.is_finite())
-    if kind in ("date", "timestamp"):
-        values = values.alias("v").to_frame().select(within_years(pl.col("v"), kind)).to_series()
-    return Survey(values.min(), values.max())
+    """What there is to know of these values."""
+    return surveys(values.alias("v").to_frame(), {"v": kind})["v"]
+
+
+def surveys(frame: pl.DataFrame, kinds: Mapping[str, ColumnType]) -> dict[str, Survey]:
+    """Of several columns at once. NaN counts as null, so does a moment outside the years 1 to 9999."""
+    asked = []
+    for name, kind in kinds.items():
+        value = pl.col(name)
+        if kind in ("string", "bool"):
+            asked.append(value.unique().drop_nulls().sort().implode().alias(name))
+            continue
+        if kind == "float64":
+            value = pl.when(value.is_finite()).then(value)
+        elif kind in ("date", "timestamp"):
+            value = within_years(value, kind)
+        asked.append(pl.struct(value.min().alias("least"), value.max().alias("most")).alias(name))
+    found = frame.select(asked)
+    return {
+        name: Survey(values=found[name][0]) if kind in ("string", "bool") else Survey(**found[name][0])
+        for name, kind in kinds.items()
+    }
+
+
+def encode(dimensions: Mapping[str, Dimension], frame: pl.DataFrame) -> list[Codes]:
+    """The codes of several columns at once, in the order of the dimensions."""
+    codes = frame.select(one.code(pl.col(name)).alias(name) for name, one in dimensions.items())
+    return [column.to_numpy() for column in codes.get_columns()]
 
 
 class Dimension(Protocol):
@@ -102,8 +123,12 @@ class Dimension(Protocol):
     @property
     def tree(self) -> bool: ...
 
+    def code(self, value: pl.Expr) -> pl.Expr:
+        """The code of a value, in the smallest type. No value is refused: what is not known has a code too."""
+        ...
+
     def encode(self, values: pl.Series) -> Codes:
-        """The code of each value. No value is refused: what the domain does not know has a code too."""
+        """The codes of a column; for several columns `encode` is faster."""
         ...
 
     def width(self, low: Ints, high: Ints) -> Floats: ...

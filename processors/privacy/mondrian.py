@@ -18,7 +18,7 @@ from processors.privacy.boxes import Boxes, Cutter
 from processors.privacy.cut import Axis
 from processors.privacy.dimension import Dimension
 from processors.privacy.guard import Guard, Guarded, Sensitive
-from processors.privacy.points import Codes, Ints, Marks, collapsed, ordered
+from processors.privacy.points import CHUNK, Codes, Ints, Marks, collapsed, ordered
 from processors.privacy.shortfall import Infeasible, capped, shortfalls
 
 SUPPRESSED = -1
@@ -41,11 +41,15 @@ class Classes:
     def suppressed(self) -> int:
         return len(self.of_row) - int(self.rows.sum())
 
+    def names(self, dimensions: Sequence[Dimension]) -> list[pl.Series]:
+        """What each class is called in each dimension, as text."""
+        return [one.names(self.low[d], self.high[d], self.nulls[d]) for d, one in enumerate(dimensions)]
+
     def published(self, dimensions: Sequence[Dimension]) -> list[pl.Series]:
         """The quasi-identifiers as text, row by row; a suppressed row has none."""
         places = pl.Series(self.of_row)
         places = places.set(places == SUPPRESSED, None).cast(pl.UInt32)
-        return [one.names(self.low[d], self.high[d], self.nulls[d]).gather(places) for d, one in enumerate(dimensions)]
+        return [names.gather(places) for names in self.names(dimensions)]
 
     def ncp(self, dimensions: Sequence[Dimension]) -> float:
         """The average loss of a cell as published; a suppressed row loses all."""
@@ -127,11 +131,13 @@ def _classes(
 
 
 def _told(boxes: Boxes, of_row: NDArray[np.int32], dimensions: int, kept: Marks | None) -> Classes:
-    rows = np.bincount(of_row, minlength=boxes.found)
+    rows = np.zeros(boxes.found, dtype=np.int64)
+    for start in range(0, len(of_row), CHUNK):
+        rows += np.bincount(of_row[start : start + CHUNK], minlength=boxes.found)
     if kept is not None:
         whole = np.full(len(kept), SUPPRESSED, dtype=np.int32)
         whole[kept] = of_row
         of_row = whole
     none = np.zeros((dimensions, 0), dtype=np.int32)
-    low, high = (np.concatenate([none, *side], axis=1) for side in (boxes.low, boxes.high))
+    low, high = (np.concatenate([none, *side], axis=1, dtype=np.int32) for side in (boxes.low, boxes.high))
     return Classes(of_row, rows, low, high, np.concatenate([none.astype(np.bool_), *boxes.nulls], axis=1))

@@ -1,4 +1,4 @@
-"""Names of groups, found once for each group that differs from the others."""
+"""Codes of a column's values, and names of groups, found once for each group that differs from the others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from processors.privacy.points import Ints, Marks
+from processors.privacy.points import Codes, Ints, Marks
 
 ANY: Final = "*"
 NULL: Final = "null"
+
+
+def encoded(code: Callable[[pl.Expr], pl.Expr], values: pl.Series) -> Codes:
+    """The codes of a column."""
+    return values.alias("v").to_frame().select(code(pl.col("v"))).to_series().to_numpy()
 
 
 def named(low: Ints, high: Ints, nulls: Marks, name: Callable[[int, int], str]) -> pl.Series:

@@ -63,6 +63,7 @@ class Points:
         columns = [*self.words, self.number, self.weight, *self.others]
         words, left = len(self.words), ~right
         self.words, self.others = [], []
+        self.number, self.weight = self.number[:0].copy(), self.weight[:0].copy()
         first, second = [], []
         while columns:
             column = columns.pop(0)
@@ -91,12 +92,16 @@ class Collapsed:
     points: Points
     lanes: tuple[Lane, ...]
     rows: NDArray[np.int32]
-    sizes: NDArray[np.int32]
+    sizes: Codes
 
     def each_row(self, of_point: NDArray[np.int32]) -> NDArray[np.int32]:
         """What is told of the points, told of each row."""
         out = np.empty(len(self.rows), dtype=np.int32)
-        out[self.rows] = np.repeat(of_point, self.sizes)
+        done = 0
+        for start in range(0, len(of_point), CHUNK):
+            told = np.repeat(of_point[start : start + CHUNK], self.sizes[start : start + CHUNK])
+            out[self.rows[done : done + len(told)]] = told
+            done += len(told)
         return out
 
 
@@ -119,17 +124,19 @@ def collapsed(codes: Sequence[Codes], sizes: Sequence[int], others: Sequence[NDA
     if rows > MOST_ROWS:
         raise ValueError(f"{rows:,} rows are more than {MOST_ROWS:,}")
     lanes = lanes_of(sizes)
-    ordering = [rows, *sizes, *(int(other.max(initial=0)) + 1 for other in reversed(others))]
-    if lanes_of(ordering)[-1].word == 0:
-        order, words, firsts, others = _by_one_word([*codes, *reversed(others)], lanes_of(ordering), lanes)
+    columns = [*codes, *reversed(others)]
+    ordering = lanes_of([rows, *sizes, *(int(other.max(initial=0)) + 1 for other in reversed(others))])
+    if ordering[-1].word == 0:
+        order, words, fresh, others = _by_one_word(columns, ordering, lanes)
     else:
-        order, words, firsts, others = _by_columns(_packed(codes, lanes), others)
-    counts = np.diff(firsts, append=rows).astype(np.int32)
+        order, words, fresh, others = _by_columns(_packed(codes, lanes), others)
+    counts = np.diff(np.flatnonzero(fresh).astype(np.int32), append=np.int32(rows))
+    counts = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
     number = np.arange(len(counts), dtype=np.int32)
     return Collapsed(Points(_narrow(words, lanes), number, counts, list(others)), lanes, order, counts)
 
 
-Sorted = tuple[NDArray[np.int32], list[Codes], Ints, Sequence[NDArray[np.int32]]]
+Sorted = tuple[NDArray[np.int32], list[Codes], Marks, Sequence[NDArray[np.int32]]]
 
 
 def _by_one_word(columns: Sequence[Codes], ordering: Sequence[Lane], lanes: Sequence[Lane]) -> Sorted:
@@ -144,22 +151,23 @@ def _by_one_word(columns: Sequence[Codes], ordering: Sequence[Lane], lanes: Sequ
     order = np.empty(rows, dtype=np.int32)
     np.bitwise_and(keys, np.uint64(ordering[0].mask), out=order, casting="unsafe")
     keys >>= np.uint64(ordering[1].shift)
-    firsts = _starts(rows, [keys])
-    keys = keys[firsts]
+    fresh = _fresh(rows, [keys])
+    keys = keys[fresh]
     own = ordering[1 : len(lanes) + 1]
     width = own[-1].shift + own[-1].mask.bit_length() - own[0].shift
     others = [
         ((keys >> np.uint64(lane.shift - own[0].shift)) & np.uint64(lane.mask)).astype(np.int32)
         for lane in reversed(ordering[len(lanes) + 1 :])
     ]
-    return order, [keys & np.uint64((1 << width) - 1)], firsts, others
+    keys &= np.uint64((1 << width) - 1)
+    return order, [keys], fresh, others
 
 
 def _by_columns(words: list[Codes], others: Sequence[NDArray[np.int32]]) -> Sorted:
     order = ordered([*others, *reversed(words)])
     words, others = [word.take(order) for word in words], [other.take(order) for other in others]
-    firsts = _starts(len(order), [*words, *others])
-    return order, [word.take(firsts) for word in words], firsts, [other.take(firsts) for other in others]
+    fresh = _fresh(len(order), [*words, *others])
+    return order, [word[fresh] for word in words], fresh, [other[fresh] for other in others]
 
 
 def ordered(columns: Sequence[Codes]) -> NDArray[np.int32]:
@@ -181,10 +189,12 @@ def _narrow(words: list[Codes], lanes: Sequence[Lane]) -> list[Codes]:
     return [word if i in wide else word.astype(np.uint32) for i, word in enumerate(words)]
 
 
-def _starts(rows: int, columns: Sequence[Codes]) -> Ints:
-    """Where a row differs from the one before it."""
+def _fresh(rows: int, columns: Sequence[Codes]) -> Marks:
+    """Which rows differ from the one before."""
     fresh = np.zeros(rows, dtype=np.bool_)
     fresh[:1] = True
     for column in columns:
-        fresh[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(fresh)
+        for start in range(1, rows, CHUNK):
+            part = slice(start, start + CHUNK)
+            fresh[part] |= column[part] != column[start - 1 : min(start + CHUNK, rows) - 1]
+    return fresh

@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from processors.anonymize.text import within_years
-from processors.privacy.naming import ANY, named
+from processors.privacy.naming import ANY, encoded, named
 from processors.privacy.points import Codes, Ints, Marks
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
@@ -51,10 +51,12 @@ class Scale:
     def size(self) -> int:
         return self.cells + 3  # null, below, the cells, above
 
-    def encode(self, values: pl.Series) -> Codes:
+    def code(self, value: pl.Expr) -> pl.Expr:
         kind = pl.UInt8 if self.size <= 2**8 else pl.UInt16 if self.size <= 2**16 else pl.UInt32
-        code = (self.place(pl.col("v")) + BELOW).fill_null(0)
-        return values.alias("v").to_frame().select(code.cast(kind)).to_series().to_numpy()
+        return (self.place(value) + BELOW).fill_null(0).cast(kind)
+
+    def encode(self, values: pl.Series) -> Codes:
+        return encoded(self.code, values)
 
     def width(self, low: Ints, high: Ints) -> Floats:
         return np.minimum((high - low) / max(1, self.cells - 1), 1.0)

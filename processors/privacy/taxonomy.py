@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from processors.anonymize.hierarchy import check_tree
 from processors.anonymize.text import text_of
-from processors.privacy.naming import ANY, named
+from processors.privacy.naming import ANY, encoded, named
 from processors.privacy.points import Codes, Ints, Marks
 from schemas.columns import ColumnType
 
@@ -24,14 +24,13 @@ NAMED: Final = 32  # so many values are named at most
 TABLE: Final = 512  # so many codes at most have a table of all pairs of them
 
 
-def _encoded(values: pl.Series, leaves: list[str], kind: ColumnType) -> Codes:
+def _coded(value: pl.Expr, leaves: list[str], kind: ColumnType) -> pl.Expr:
     """1 and up for the leaves, one more for what is none, 0 for null."""
-    dtype = pl.UInt8 if len(leaves) + 2 <= 2**8 else pl.UInt16 if len(leaves) + 2 <= 2**16 else pl.UInt32
-    text = values.alias("v").to_frame().select(text_of(pl.col("v"), kind)).to_series()
-    known = text.cast(pl.Enum(leaves), strict=False)
-    codes = pl.DataFrame({"code": known.to_physical().cast(pl.UInt32), "there": values.is_not_null()})
-    code = pl.when("there").then((pl.col("code") + 1).fill_null(len(leaves) + 1)).otherwise(0)
-    return codes.select(code.cast(dtype)).to_series().to_numpy()
+    beyond = len(leaves) + 1
+    dtype = pl.UInt8 if beyond < 2**8 else pl.UInt16 if beyond < 2**16 else pl.UInt32
+    known = text_of(value, kind).cast(pl.Enum(leaves), strict=False).to_physical().cast(dtype) + pl.lit(1, dtype=dtype)
+    null, other = (pl.lit(code, dtype=dtype) for code in (0, beyond))
+    return pl.when(value.is_null()).then(null).otherwise(known.fill_null(other))
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,11 @@ class Taxonomy:
     def size(self) -> int:
         return len(self.leaves) + 2
 
+    def code(self, value: pl.Expr) -> pl.Expr:
+        return _coded(value, self.leaves, self.kind)
+
     def encode(self, values: pl.Series) -> Codes:
-        return _encoded(values, self.leaves, self.kind)
+        return encoded(self.code, values)
 
     def width(self, low: Ints, high: Ints) -> Floats:
         level, first = self._level(low, high), np.clip(low - 1, 0, len(self.leaves) - 1)
@@ -122,8 +124,11 @@ class Flat:
     def size(self) -> int:
         return len(self.leaves) + 2
 
+    def code(self, value: pl.Expr) -> pl.Expr:
+        return _coded(value, self.leaves, self.kind)
+
     def encode(self, values: pl.Series) -> Codes:
-        return _encoded(values, self.leaves, self.kind)
+        return encoded(self.code, values)
 
     def width(self, low: Ints, high: Ints) -> Floats:
         return np.minimum((high - low) / max(1, len(self.leaves) - 1), 1.0)
