@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from control_api.actions.context import Context
 from control_api.actions.examine import Asked, Examined, examine
+from control_api.actions.run_tables import compiled
 from control_api.store import audit, certificates, keys
 from control_api.store.db import Connection
 from control_api.store.outbox import plan_of
@@ -22,7 +23,7 @@ from control_api.store.runs import Run, get_run
 from control_api.store.totals import totals_of
 from processors.privacy.certificate import Facts, make
 from processors.privacy.finding import breadths_of
-from processors.privacy.requested import Request, requests_of
+from processors.privacy.requested import Request, requests_of, requests_of_links
 from processors.privacy.signature import public_key, sign
 from processors.transform.outputs import outputs
 from schemas.columns import ColumnType
@@ -45,12 +46,11 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
         columns = plan_of(conn, run, table).columns
         suppressed = _suppressed(conn, run, table)
         url = address_of(conn)
-    methods = found.spec.tables[table].anonymize if table in found.spec.tables else []
-    requests = [_visible(columns, request) for request in requests_of(methods)]
+    methods, requests = _asked_of(found, table)
     kinds = _kinds(found, table)
     asked = [
         Asked(one, suppressed, partial(breadths_of, request=one, kinds=kinds))
-        for one in requests
+        for one in (_visible(columns, request) for request in requests)
         if one.quasi_identifiers
     ]
     examined = examine(frames(url, run, table), columns, asked)
@@ -73,6 +73,17 @@ def get_certificate(ctx: Context, run: str, table: str) -> dict[str, Any] | None
 def get_public_key(ctx: Context) -> str:
     with ctx.connections() as conn:
         return public_key(keys.signing_key(conn, ctx.master))
+
+
+def _asked_of(run: Run, table: str) -> tuple[Sequence[Method], tuple[Request, ...]]:
+    """The methods of a table, or of the one that it was set apart from, and what they are to keep in it."""
+    tables = run.spec.tables
+    if table in tables:
+        methods = tables[table].anonymize
+        return methods, (*requests_of(methods), *requests_of_links(methods, beside=False))
+    plans = compiled(run.spec).outputs()
+    methods = next((tables[name].anonymize for name, plan in plans.items() if plan.methods.linked == table), [])
+    return methods, requests_of_links(methods, beside=True)
 
 
 def _kinds(run: Run, table: str) -> dict[str, ColumnType]:

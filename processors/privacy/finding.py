@@ -102,10 +102,8 @@ def _order(values: pl.Series, asked: Closeness) -> list[Any] | None:
 
 def breadths_of(frame: pl.DataFrame, request: Request, kinds: Mapping[str, ColumnType]) -> dict[str, Breadth]:
     """Of the request's quasi-identifiers, which were of these types before they were published."""
-    return {
-        name: breadth(kinds.get(name, "string"), request.hierarchies.get(name), frame[name])
-        for name in request.quasi_identifiers
-    }
+    names = [name for name in request.quasi_identifiers if name in kinds]
+    return {name: breadth(kinds[name], request.hierarchies.get(name), frame[name]) for name in names}
 
 
 def suppressed_share(measured: Measured) -> float:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from schemas.task.model import Method
 
+GROUP: Final = "group"  # the column that links a table with what was set apart from it
 _COLUMN: Final = ("column", "sensitive", "columns")
 
 
@@ -65,6 +66,19 @@ class Request:
 
 def requests_of(methods: Sequence[Method]) -> tuple[Request, ...]:
     return tuple(_request(one.options) for one in methods if one.options.get("quasi_identifiers"))
+
+
+def requests_of_links(methods: Sequence[Method], beside: bool) -> tuple[Request, ...]:
+    """What methods that set a sensitive column apart keep: in the table groups of l records, and `beside`, in the table
+    that the column went to, groups of l values."""
+    apart = [one.options for one in methods if "quasi_identifiers" not in one.options and _sets_apart(one.options)]
+    if beside:
+        return tuple(Request((GROUP,), diversity=(Diversity(one["sensitive"], float(one["l"])),)) for one in apart)
+    return tuple(Request((GROUP,), k=one["l"], subject=one.get("subject")) for one in apart)
+
+
+def _sets_apart(options: Mapping[str, Any]) -> bool:
+    return isinstance(options.get("sensitive"), str) and isinstance(options.get("l"), int)
 
 
 def _request(options: Mapping[str, Any]) -> Request:

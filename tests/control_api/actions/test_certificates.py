@@ -105,6 +105,41 @@ def test_what_is_exported_is_what_was_certified(
     assert command("certificate", "verify", cert, data.with_suffix(".csv"))[0] == 1
 
 
+def test_what_was_set_apart_is_certified_with_its_groups(
+    command: Callable[..., tuple[int, str]], conn: Connection, new_run: Callable[..., str], tmp_path: Path
+) -> None:
+    run = new_run(RUN, "prepared")
+    columns = {"city": {"type": "string"}, "illness": {"type": "string"}}
+    method = {"method": "anatomize", "sensitive": "illness", "l": 2}
+    spec = {"task": "small", "tables": {"person": {"columns": columns, "anonymize": [method]}}}
+    conn.execute("UPDATE metal.tasks SET spec = %s", (Json(tasks.dump(Task.model_validate(spec))),))
+    plans = {
+        "person": TablePlan({"city": "string", "group": "int64"}, [], ["file"]),
+        "person_illness": TablePlan({"group": "int64", "illness": "string", "count": "int64"}, [], []),
+    }
+    create_tables(conn, run, "snapshot", plans)
+    own = {"_id": range(4), "_src": [0] * 4, "_chg": [0] * 4}
+    rows = {
+        "person": {"city": ["Oslo", "Rome", "Rome", "Oslo"], "group": [1, 1, 2, 2]},
+        "person_illness": {"group": [1, 1, 2, 2], "illness": ["flu", "cold", "flu", None], "count": [1] * 4},
+    }
+    for table, plan in plans.items():
+        frame = pl.DataFrame({**own, **rows[table]}, schema_overrides={"_chg": pl.UInt64})
+        append(conn, run, table, plan, frame, 1)
+    conn.commit()
+    found = {}
+    for table in plans:
+        cert, data = tmp_path / f"{table}.json", tmp_path / f"{table}.csv"
+        assert command("certificate", "show", run, "-t", table, "-o", cert)[0] == 0
+        assert command("outbox", "export", run, "-t", table, "--format", "csv", "-o", data)[0] == 0
+        assert command("certificate", "verify", cert, data)[0] == 0
+        found[table] = json.loads(cert.read_text())
+    assert all(one["anonymized"] and one["methods"][0]["method"] == "anatomize" for one in found.values())
+    reached = {table: one["guarantees"][0]["reached"] for table, one in found.items()}
+    assert reached["person"]["k"] == 2
+    assert reached["person_illness"]["diversity"] == [{"column": "illness", "kind": "distinct", "l": 2.0}]
+
+
 def test_every_type_is_certified(
     command: Callable[..., tuple[int, str]], conn: Connection, new_run: Callable[..., str], tmp_path: Path
 ) -> None:
