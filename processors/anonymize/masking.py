@@ -61,11 +61,23 @@ def covered(value: pl.Expr, cover: Cover) -> pl.Expr:
 def email(value: pl.Expr, cover: Cover, keep_domain: bool) -> pl.Expr:
     """The part before the @ by itself; of what follows it nothing shows, not even its length, unless asked for."""
     if keep_domain:
-        name, domain = value.str.extract(r"(?s)^(.*)@"), value.str.extract(r"(@[^@]*)$")
-        return pl.coalesce(pl.concat_str(covered(name, cover), domain), covered(value, cover))
+        return value.map_batches(lambda texts: _with_domain(texts, cover), return_dtype=pl.String)
     parts = value.str.splitn("@", 2).struct
     hidden = pl.when(parts.field("field_1").is_not_null()).then(pl.lit("@" + 3 * cover.char)).otherwise(pl.lit(""))
     return pl.concat_str(covered(parts.field("field_0"), cover), hidden)
+
+
+def _with_domain(addresses: pl.Series, cover: Cover) -> pl.Series:
+    """The domain stands behind the last @; the few addresses that have several are looked at by themselves."""
+    frame = addresses.alias("value").to_frame().with_columns(part=pl.col("value").str.splitn("@", 2)).unnest("part")
+    domain = pl.concat_str(pl.lit("@"), "field_1")
+    written = pl.coalesce(pl.concat_str(covered(pl.col("field_0"), cover), domain), covered(pl.col("value"), cover))
+    out = frame.select(written.alias(addresses.name)).to_series()
+    several = frame.select(pl.col("field_1").str.contains("@", literal=True)).to_series().arg_true()
+    if not len(several):
+        return out
+    name, domain = pl.col("value").str.extract(r"(?s)^(.*)@"), pl.col("value").str.extract(r"(@[^@]*)$")
+    return out.scatter(several, frame[several].select(pl.concat_str(covered(name, cover), domain)).to_series())
 
 
 def phone(value: pl.Expr, cover: Cover, keep_country: bool) -> pl.Expr:

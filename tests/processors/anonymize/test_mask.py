@@ -44,7 +44,12 @@ def test_mask_of_an_address_hides_its_domain_unless_asked(run: Run) -> None:
     style = {"form": "email", "length": 4}
     assert run("string", ["a@b.org", "x@y@z"], method="mask", columns={"v": style}).to_list() == ["****@***"] * 2
     style = {"form": "email", "length": 4, "keep_domain": True}
-    assert run("string", ["a@b.org", "none"], method="mask", columns={"v": style}).to_list() == ["****@b.org", "****"]
+    values = ["a@b.org", "none", "x@y@b.org", "@", "", None]
+    shown = ["****@b.org", "****", "****@b.org", "****@", "****", None]
+    assert run("string", values, method="mask", columns={"v": style}).to_list() == shown
+    style["keep_first"] = 1
+    shown = ["****@b.org", "n***", "x***@b.org", "****@", "****", None]
+    assert run("string", values, method="mask", columns={"v": style}).to_list() == shown
 
 
 CODES = ("1", "7", "49", "44", "358", "420", "886")
