@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from processors.anonymize.protocol import Batch, Columns, Formed, Treatment, column_of
 from processors.privacy import requested
 from processors.privacy.classes import ascending, codes_of
-from processors.privacy.dimension import Dimension, Grain, dimension, survey
+from processors.privacy.dimension import Grain, dimension, encode, survey, surveys
 from processors.privacy.guard import Sensitive
 from processors.privacy.mondrian import SUPPRESSED, classes
 from processors.privacy.points import Codes
@@ -89,10 +89,14 @@ def grouping(
 
     def form(whole: Batch) -> Formed:
         table = whole.frame
-        axes = [_axis(table[name], name, grains, columns) for name in quasi_identifiers]
+        kinds = {name: columns[name].type for name in quasi_identifiers}
+        axes = {
+            name: dimension(columns[name], grains.get(name, Grain()), known)
+            for name, known in surveys(table, kinds).items()
+        }
         found = classes(
-            axes,
-            [axis.encode(table[name]) for axis, name in zip(axes, quasi_identifiers, strict=True)],
+            list(axes.values()),
+            encode(axes, table),
             k,
             subject=None if subject is None else _ranks(table[subject]),
             sensitive=[_sensitive(table[name], name, *wanted) for name, wanted in sensitive.items()],
@@ -104,7 +108,7 @@ def grouping(
             nothing = pl.repeat(None, table.height, dtype=pl.String, eager=True)
             held = pl.repeat(False, table.height, dtype=pl.Boolean, eager=True)
             return Formed(pl.DataFrame([nothing.alias(name) for name in quasi_identifiers]), held)
-        texts = found.published(axes)
+        texts = found.published(list(axes.values()))
         return Formed(
             pl.DataFrame([text.alias(name) for text, name in zip(texts, quasi_identifiers, strict=True)]),
             pl.Series(found.of_row != SUPPRESSED),
@@ -142,11 +146,6 @@ def _check(
         column_of(columns, subject, COUNTED, "subject")
         if subject in quasi_identifiers:
             raise MisfitError(f"{subject} is a quasi-identifier", "the subject is a column of its own", ("subject",))
-
-
-def _axis(values: pl.Series, name: str, grains: Mapping[str, Grain], columns: Columns) -> Dimension:
-    column = columns[name]
-    return dimension(column, grains.get(name, Grain()), survey(values, column.type))
 
 
 def _ranks(values: pl.Series) -> Codes:
