@@ -89,6 +89,7 @@ _LONG_CARD = (
     "[0-9]{4}(?:[ -][0-9]{4}){3}[ -][0-9]{1,3}"  # first, since what follows a shorter card may be no part of it
 )
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV6 = r"(?:\b[0-9a-fA-F]{1,4}|\B:):(?:[0-9a-fA-F]{0,4}:){0,6}(?:[0-9a-fA-F.]*[0-9a-fA-F]\b|:)"
 _SEVERAL = "[ ./()-]{0,3}"
 _PHONE = (
     rf"(?:\+|\b00)\(?[1-9](?:{_SEVERAL}[0-9]){{6,14}}\b|\b0[1-9](?:{_SEVERAL}[0-9]){{5,12}}\b"
@@ -122,7 +123,7 @@ FINDINGS: Final[dict[Kind, tuple[Finding, ...]]] = {
     ),
     "ip": (
         Finding(
-            rf"\b{_OCTET}(?:\.{_OCTET}){{3}}\b|(?:[0-9a-fA-F]{{1,4}}|:):(?:[0-9a-fA-F]{{0,4}}:){{0,6}}[0-9a-fA-F.]*[0-9a-fA-F]",
+            rf"\b{_OCTET}(?:\.{_OCTET}){{3}}\b|{_IPV6}",
             "[IP]",
             None,
             _addresses,

@@ -92,8 +92,9 @@ def test_every_number_of_six_digits_has_a_token_of_its_own() -> None:
     assert out.n_unique() == 10**6
     assert (out == numbers).sum() < 15  # one in expectation
     assert (out.str.head(3) == numbers.str.head(3)).sum() < 1_200  # a thousand in expectation
-    assert (out == preserved(numbers, OTHER, "")).sum() < 15
-    assert (out == preserved(numbers, KEY, "d")).sum() < 15
+    some = numbers.head(10_000)
+    assert (out.head(10_000) == preserved(some, OTHER, "")).sum() < 5
+    assert (out.head(10_000) == preserved(some, KEY, "d")).sum() < 5
 
 
 def test_common_and_rare_forms_beside_each_other() -> None:
