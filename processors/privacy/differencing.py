@@ -178,7 +178,9 @@ def _overlaps(
         sides.append(own.select(pl.col("~class", "~key").name.suffix(end)).with_columns(bounds))
     near = [pl.col(f"{i}<") <= pl.col(f"{i}>'") for i in range(len(boxes))]
     near += [pl.col(f"{i}<'") <= pl.col(f"{i}>") for i in range(len(boxes))]
-    pairs = sides[0].join_where(sides[1], pl.col("~key") == pl.col("~key'"), *near)
+    if plain or not boxes:  # else the equality, which holds for all, would be taken to join by
+        near.append(pl.col("~key") == pl.col("~key'"))
+    pairs = sides[0].join_where(sides[1], *near)
     return pairs.select("~class", "~class'").rows()
 
 
@@ -195,14 +197,14 @@ def _unlinked(
         own_counts = [counts[0][row] for row in rows], [counts[1][col] for col in cols]
         if len(rows) == len(cols) == 1 and own_counts[0] == own_counts[1] and sum(own_counts[0][0].values()) >= k:
             continue  # the same in both versions
-        if len(rows) * len(cols) > LIMIT:
+        if pairs is None:
             yield UNDECIDED, None, None, 0, 0
         else:
             yield from _Block(rows, cols, pairs, *own_counts).findings(k, distinct)
 
 
-def _blocks(rows: int, cols: int, edges: list[tuple[int, int]]) -> Iterator[tuple[list[int], list[int], Mask]]:
-    """Classes of both versions that hang together by overlaps, and which of them overlap."""
+def _blocks(rows: int, cols: int, edges: list[tuple[int, int]]) -> Iterator[tuple[list[int], list[int], Mask | None]]:
+    """Classes of both versions that hang together by overlaps, and which of them overlap; none of a block too large."""
     root = list(range(rows + cols))
 
     def find(node: int) -> int:
@@ -218,11 +220,16 @@ def _blocks(rows: int, cols: int, edges: list[tuple[int, int]]) -> Iterator[tupl
         side = blocks.setdefault(find(node), ([], []))[node >= rows]
         place.append(len(side))
         side.append(node - rows if node >= rows else node)
-    pairs = {top: np.zeros((len(own), len(other)), dtype=np.bool_) for top, (own, other) in blocks.items()}
+    pairs = {
+        top: np.zeros((len(own), len(other)), dtype=np.bool_)
+        for top, (own, other) in blocks.items()
+        if len(own) * len(other) <= LIMIT
+    }
     for row, col in edges:
-        pairs[find(row)][place[row], place[rows + col]] = True
+        if (mask := pairs.get(find(row))) is not None:
+            mask[place[row], place[rows + col]] = True
     for top, (own, other) in blocks.items():
-        yield own, other, pairs[top]
+        yield own, other, pairs.get(top)
 
 
 class _Block:
@@ -242,31 +249,35 @@ class _Block:
         self._before, self._after = before, after
         self._values = list(dict.fromkeys(value for own in (*before, *after) for value in own))
         shape = (len(rows) + 1, len(cols) + 1)
-        self._fewest, self._most = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        self._can: dict[_Values, Mask] = {}  # whose value it can be
+        self._fewest = np.zeros(shape, dtype=np.int64)
         self._gone: dict[_Values, int] = {}
         self._new: dict[_Values, int] = {}
+        self._ways: dict[_Values, Ints] = {}  # one way to match the most records
+        self._free = np.ones(shape, dtype=np.bool_)
+        self._free[:-1, :-1], self._free[-1, -1] = pairs, False
         for value in self._values:
             have = np.array([own.get(value, 0) for own in before], dtype=np.int64)
             has = np.array([own.get(value, 0) for own in after], dtype=np.int64)
             common = _matched(have, has, pairs)
-            fewest, most = _between(have, has, pairs, common)
-            self._fewest += fewest
-            self._most += most
-            self._can[value] = most > 0
-            self._gone[value] = int(have.sum() - common.sum())
-            self._new[value] = int(has.sum() - common.sum())
+            x = np.zeros(shape, dtype=np.int64)
+            x[:-1, :-1], x[:-1, -1], x[-1, :-1] = common, have - common.sum(axis=1), has - common.sum(axis=0)
+            self._gone[value], self._new[value] = int(x[:, -1].sum()), int(x[-1].sum())
+            self._ways[value] = x
+            for p, q in np.argwhere(x).tolist():
+                self._fewest[p, q] += x[p, q] - _room(x, self._free, p, q, grow=False)
 
     def findings(self, k: int, distinct: int) -> Iterator[_Finding]:
         for p, row in enumerate(self._rows):
             for q, col in enumerate(self._cols):
-                fewest, most = int(self._fewest[p, q]), int(self._most[p, q])
+                fewest, held = int(self._fewest[p, q]), [self._class(p, 0), self._class(q, 1)]
+                if not self._free[p, q] or (not fewest and all(sum(own.values()) >= k for own in held if own)):
+                    continue  # nobody is there for sure, so no group of either class is small for it
+                each = {value: x[p, q] + _room(x, self._free, p, q, grow=True) for value, x in self._ways.items()}
+                most, can = int(sum(each.values())), [value for value, count in each.items() if count]
                 kind = LEFT if col is None else CAME if row is None else COMMON
-                can = [value for value in self._values if self._can[value][p, q]]
-                held = [own for own in (self._values_of(p, 0), self._values_of(q, 1)) if own]
-                yield from _told(kind, row, col, fewest, most, can, held, k, distinct)
-                if row is not None and col is not None and self._pairs[p, q]:
-                    yield from self._outside(p, q, k)
+                yield from _told(kind, row, col, fewest, most, can, [list(own) for own in held if own], k, distinct)
+                if row is not None and col is not None:
+                    yield from self._outside(p, q, fewest, most, k)
         for kind, sums, sides in ((LEFT, self._gone, self._before), (CAME, self._new, self._after)):
             if len(sides) > 1:  # of a single class that is the same as of the block
                 total = sum(sums.values())
@@ -274,20 +285,19 @@ class _Block:
                 can = [value for value, count in sums.items() if count]
                 yield from _told(kind, None, None, total, total, can, [everyone], k, distinct)
 
-    def _values_of(self, at: int, side: int) -> list[_Values]:
+    def _class(self, at: int, side: int) -> dict[_Values, int]:
         classes = self._after if side else self._before
-        return list(classes[at]) if at < len(classes) else []
+        return classes[at] if at < len(classes) else {}
 
-    def _outside(self, p: int, q: int, k: int) -> Iterator[_Finding]:
+    def _outside(self, p: int, q: int, fewest: int, most: int, k: int) -> Iterator[_Finding]:
         """Those of a class outside a class of the other version; where it overlaps no third one, those left or came."""
         for kind, own, others in (
             (OUTSIDE_AFTER, self._before[p], self._pairs[p]),
             (OUTSIDE_BEFORE, self._after[q], self._pairs[:, q]),
         ):
             size = sum(own.values())
-            fewest, most = size - int(self._most[p, q]), size - int(self._fewest[p, q])
-            if others.sum() > 1 and fewest >= 1 and most < k:
-                yield kind, self._rows[p], self._cols[q], fewest, most
+            if others.sum() > 1 and size - most >= 1 and size - fewest < k:
+                yield kind, self._rows[p], self._cols[q], size - most, size - fewest
 
 
 def _told(
@@ -334,28 +344,18 @@ def _matched(have: Ints, has: Ints, pairs: Mask) -> Ints:
     return x
 
 
-def _between(have: Ints, has: Ints, pairs: Mask, common: Ints) -> tuple[Ints, Ints]:
-    """For each pair of classes the fewest and the most records of one value that can be common to them."""
-    left, came = have - common.sum(axis=1), has - common.sum(axis=0)
-    x = np.zeros((len(have) + 1, len(has) + 1), dtype=np.int64)
-    x[:-1, :-1], x[:-1, -1], x[-1, :-1] = common, left, came
-    if pairs.size <= 1:
-        return x, x
-    free = np.ones(x.shape, dtype=np.bool_)
-    free[:-1, :-1], free[-1, -1] = pairs, False
-    fewest, most = x.copy(), x.copy()
-    for p, q in np.argwhere(free).tolist():
-        others = free.copy()
-        others[p, q] = False
-        for start, end, bound, sign in ((p, len(x) + q, fewest, -1), (len(x) + q, p, most, 1)):
-            tried = x.copy()
-            tried[p, q] = 0  # what the cell itself has is moved along no path
-            while (sign > 0 or bound[p, q]) and (path := _path(tried, others, start, {end})):
-                amount = _shift(tried, path, 0)
-                amount = min(amount, int(bound[p, q])) if sign < 0 else amount
-                _shift(tried, path, amount)
-                bound[p, q] += sign * amount
-    return fewest, most
+def _room(x: Ints, free: Mask, p: int, q: int, *, grow: bool) -> int:
+    """By how many records of one value this pair of classes may have more, or fewer, in another way to match them."""
+    if x.size <= 4:  # a class of each version: there is one way
+        return 0
+    free, x, left = free.copy(), x.copy(), _ALL if grow else int(x[p, q])
+    free[p, q], x[p, q] = False, 0  # what the pair itself has is moved along no path
+    start, end, moved = (len(x) + q, p, 0) if grow else (p, len(x) + q, 0)
+    while left and (path := _path(x, free, start, {end})):
+        amount = min(left, _shift(x, path, 0))
+        _shift(x, path, amount)
+        left, moved = left - amount, moved + amount
+    return moved
 
 
 def _path(x: Ints, free: Mask, start: int, ends: set[int]) -> list[int]:

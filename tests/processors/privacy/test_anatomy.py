@@ -75,7 +75,7 @@ def error_of(groups: list[list[dict[str, Any]]]) -> float:
     return total
 
 
-@settings(max_examples=70)
+@settings(max_examples=45)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=9), st.integers(2, 4), st.booleans())
 def test_there_are_groups_exactly_when_a_search_finds_some(
     rows: list[tuple[int, int]], diversity: int, by_subject: bool
@@ -90,7 +90,7 @@ def test_there_are_groups_exactly_when_a_search_finds_some(
         assert done.nearest < 2 or can_be_parted(pairs, done.nearest)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from([None, "a", "b", "c", "d", "e", "f"]), st.integers(0, 25)), max_size=80),
     st.integers(2, 4),
@@ -125,7 +125,7 @@ def test_groups_hold_what_they_promise(rows: list[tuple[Any, int]], diversity: i
         assert error == pytest.approx(bound)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(2, 5))
 def test_each_group_takes_from_the_largest_buckets(counts: list[int], diversity: int) -> None:
     if max(counts) * diversity > sum(counts):
@@ -146,7 +146,7 @@ def test_each_group_takes_from_the_largest_buckets(counts: list[int], diversity:
     assert sum(left) < diversity
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(st.integers(2, 6), st.integers(2, 5), st.randoms(use_true_random=False))
 def test_subjects_come_apart_where_nothing_is_to_spare(number: int, diversity: int, random: Any) -> None:
     """As many records of each subject and value as there are groups: random exchanges alone get stuck here."""
@@ -165,7 +165,7 @@ def test_subjects_come_apart_where_nothing_is_to_spare(number: int, diversity: i
         assert len(set(values[own])) == len(set(subjects[own])) == own.sum()
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 6)), max_size=12), st.integers(2, 3), st.booleans())
 def test_what_is_eligible_can_be_anatomized_and_no_more(
     rows: list[tuple[str, int]], diversity: int, by_subject: bool

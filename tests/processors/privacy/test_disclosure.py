@@ -98,7 +98,7 @@ def tables(draw: st.DrawFn, value: st.SearchStrategy[Any]) -> tuple[dict[Group, 
     return {cell: draw(value) for cell in kept}, draw(st.lists(st.sampled_from(subsets), unique=True, max_size=3))
 
 
-@settings(max_examples=70)
+@settings(max_examples=50)
 @given(tables(st.integers(1, 5)))
 def test_no_small_cell_is_told_where_each_subject_is_in_one_cell(given_: tuple[dict[Group, int], list[Group]]) -> None:
     cells, subsets = given_
@@ -115,7 +115,7 @@ def test_no_small_cell_is_told_where_each_subject_is_in_one_cell(given_: tuple[d
         assert told.counts() == {SMALL: 0, COMPLEMENT: 0}
 
 
-@settings(max_examples=70)
+@settings(max_examples=50)
 @given(tables(st.sets(st.integers(0, 6), min_size=1)))
 def test_no_small_cell_is_told_where_subjects_are_in_several(given_: tuple[dict[Group, set[int]], list[Group]]) -> None:
     cells, subsets = given_
@@ -149,7 +149,7 @@ def check(
     return attack
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(tables(st.integers(1, 5)), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(given_: tuple[dict[Group, int], list[Group]], random: Any) -> None:
     cells, _ = given_
@@ -241,7 +241,7 @@ def upward(members: dict[Group, set[int]], parents: list[dict[int, int]], k: int
     return found
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(
     st.dictionaries(
         st.tuples(st.integers(0, 11), st.integers(0, 1)), st.sets(st.integers(0, 9), min_size=1), max_size=16

@@ -154,7 +154,7 @@ rows_of_an_epoch = st.lists(
 epochs = st.lists(st.tuples(rows_of_an_epoch, st.sets(st.integers(0, 30), max_size=3), st.booleans()), max_size=9)
 
 
-@settings(max_examples=30)
+@settings(max_examples=24)
 @given(epochs)
 def test_streams_go_as_the_plain_machine_has_it_and_nobody_is_singled_out(
     stream: list[tuple[list[Row], set[int], bool]],
