@@ -123,6 +123,8 @@ def collapsed(codes: Sequence[Codes], sizes: Sequence[int], others: Sequence[NDA
     rows = len(codes[0])
     if rows > MOST_ROWS:
         raise ValueError(f"{rows:,} rows are more than {MOST_ROWS:,}")
+    if any(len(column) != rows or column.max(initial=0) >= size for column, size in zip(codes, sizes, strict=True)):
+        raise ValueError("every row has a code in every dimension, below its size")
     lanes = lanes_of(sizes)
     columns = [*codes, *reversed(others)]
     ordering = lanes_of([rows, *sizes, *(int(other.max(initial=0)) + 1 for other in reversed(others))])

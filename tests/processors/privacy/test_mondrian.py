@@ -314,3 +314,7 @@ def test_refuses_what_is_no_question() -> None:
     for domains, k in (([domain], 0), ([], 1)):
         with pytest.raises(ValueError, match="k is at least 1"):
             classes(domains, [np.array([1])], k)
+    with pytest.raises(ValueError, match="below its size"):
+        classes([domain], [np.array([1, 13])], 1)
+    with pytest.raises(ValueError, match="a code in every dimension"):
+        classes([domain, domain], [np.array([1, 2]), np.array([1])], 1)
