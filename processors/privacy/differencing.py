@@ -155,7 +155,7 @@ def _linked(before: pl.DataFrame, after: pl.DataFrame, columns: int, k: int, dis
     ]
     few = groups.filter(pl.col("fewest") < k).select(named.alias("kind"), *places)  # Enforces: no group below k
     same = groups.filter(told).select(pl.lit(VALUE).alias("kind"), *places)
-    return pl.concat([few, same]).cast(_FOUND)  # type: ignore[arg-type]
+    return pl.concat([few, same]).select(pl.col(name).cast(dtype) for name, dtype in _FOUND.items())
 
 
 def _overlaps(
