@@ -1,16 +1,20 @@
-"""Our optimum beside ARX's on one table: `python -m benchmarks.checkers.arx_optimum EXPECTED.json FOLDER`.
+"""Our optimum beside ARX's on one table: `python -m benchmarks.checkers.arx_optimum FOLDER`.
 
-EXPECTED is what `benchmarks/checkers/arx/Optimum.java` told of FOLDER. Prints seconds of both, ours the fastest of
-three, and exits with 1 where losses differ, or rows that are suppressed where levels do: several can be the best.
+FOLDER has `adult.csv` and `adult_hierarchy_*.csv`. `--expected FILE` has what `benchmarks/checkers/arx/Optimum.java`
+told of them; `--arx CLASSPATH` runs it, so that both are timed side by side, and `--write FILE` keeps what it told.
+Prints the seconds of both, the fastest of three rounds, and exits with 1 where losses differ, or rows that are
+suppressed where levels do: several can be the best.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,25 +68,58 @@ def read(folder: Path) -> tuple[pl.DataFrame, dict[str, Levels]]:
     return frame, {name: from_csv(path.read_text(encoding="utf-8")) for name, path in files.items()}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("expected", type=Path)
-    parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    frame, levels = read(given.folder)
-    wrong = 0
-    for case in json.loads(given.expected.read_text(encoding="utf-8"))["values"]:
+def told_by_arx(folder: Path, classpath: str) -> dict[str, Any]:
+    """Of all cases, the driver, ARX and its libraries being on the class path."""
+    command = ["java", "-cp", classpath, "Optimum", str(folder), str(ROUNDS)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return {
+        "by": "ARX, commit aacd487fb77b3af7970d5d6fa1b2f6cca1182b64",
+        "command": "python -m benchmarks.checkers.arx_optimum FOLDER --arx CLASSPATH --write FILE",
+        "sha256_of_adult_csv": hashlib.sha256((folder / "adult.csv").read_bytes()).hexdigest(),
+        "values": json.loads(done.stdout),
+    }
+
+
+def write(path: Path, told: dict[str, Any]) -> None:
+    """A line for each case, without its seconds, which are of one machine and its load."""
+    head = json.dumps({name: one for name, one in told.items() if name != "values"}, indent=1)
+    cases = [{name: one for name, one in case.items() if name != "seconds"} for case in told["values"]]
+    lines = ",\n".join(f"  {json.dumps(case)}" for case in cases)
+    path.write_text(f'{head[:-2]},\n "values": [\n{lines}\n ]\n}}\n', encoding="utf-8")
+
+
+def compared(folder: Path, cases: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str | None]]:
+    """A line about each case, and what differs."""
+    frame, levels = read(folder)
+    for case in cases:
         seconds = []
         for _ in range(ROUNDS):
             began = time.perf_counter()
             found = optimum(frame, levels, case)
             seconds.append(time.perf_counter() - began)
         differs = difference(found, case)
-        wrong += differs is not None
         name = f"{case['guarantees']} {case['metric']} limit {case['limit']}"
-        arx = f"{case['seconds']:.3f} s" if "seconds" in case else "not timed"
         looked = found.looked_at if isinstance(found, Optimum) else "all"
-        print(f"{name}: {differs or 'the same'}; {min(seconds):.3f} s, ARX {arx}; {looked} nodes looked at")
+        times = f"{min(seconds):.3f} s here, {case.get('seconds', 'not timed')} there"
+        yield f"{name}: {differs or 'the same'}; {times}; {looked} nodes looked at", differs
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    told_by = parser.add_mutually_exclusive_group(required=True)
+    told_by.add_argument("--expected", type=Path)
+    told_by.add_argument("--arx", metavar="CLASSPATH")
+    parser.add_argument("--write", type=Path)
+    given = parser.parse_args()
+    known = None if given.arx else json.loads(given.expected.read_text(encoding="utf-8"))
+    told = known or told_by_arx(given.folder, given.arx)
+    if given.write:
+        write(given.write, told)
+    wrong = 0
+    for line, differs in compared(given.folder, told["values"]):
+        print(line, flush=True)
+        wrong += differs is not None
     return int(wrong > 0)
 
 

@@ -19,6 +19,7 @@ from processors.privacy.classes import Segments
 from processors.privacy.measure import SLACK
 from processors.privacy.requested import Closeness, Diversity
 from processors.privacy.rollup import Groups, Ints, Marks
+from processors.wrong_config import MisfitError
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,24 @@ class Demands:
     closeness: tuple[Closeness, ...] = ()
     presence: tuple[float, float] | None = None
     reference: Literal["release", "table"] = "release"
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise MisfitError(f"asks for k = {self.k}", "ask for 1 or more", ("k",))
+        for one in self.diversity:
+            if one.kind not in ("distinct", "entropy", "recursive"):
+                raise MisfitError(f"asks for {one.kind} l", "ask for distinct, entropy or recursive", ("l",))
+            if one.l < 1 or (one.kind == "recursive" and (one.l % 1 or not one.c or one.c <= 0)):
+                raise MisfitError(
+                    f"asks for l = {one.l:g}", "ask for 1 or more; recursive: whole, with c above 0", ("l",)
+                )
+        for near in self.closeness:
+            if not 0 <= near.t <= 1 or near.distance not in ("equal", "ordered"):
+                raise MisfitError(
+                    f"asks for t = {near.t:g} by {near.distance} distance", "ask for 0 to 1, equal or ordered", ("t",)
+                )
+        if self.presence is not None and not 0 <= self.presence[0] <= self.presence[1] <= 1:
+            raise MisfitError("has bounds of presence that are no range", "give two shares, ascending", ("presence",))
 
     @property
     def sensitive(self) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def search(
     population: pl.DataFrame | None = None,
 ) -> Optimum | Unreachable:
     """The best node by the metric, of those where at most `limit` of the rows are in classes that fail."""
-    _check(levels, asked, limit, metric, population)
+    _check(frame, levels, asked, limit, metric, population)
     own = {name: one.with_null() if _has_null(name, frame, population) else one for name, one in levels.items()}
     leaves = _leaves(frame, own, asked, population)
     if leaves.known is not None and (leaves.known < leaves.rows).any():
@@ -55,10 +55,22 @@ def released(frame: pl.DataFrame, levels: Mapping[str, Levels], found: Optimum) 
 
 
 def _check(
-    levels: Mapping[str, Levels], asked: Demands, limit: float, metric: str, population: pl.DataFrame | None
+    frame: pl.DataFrame,
+    levels: Mapping[str, Levels],
+    asked: Demands,
+    limit: float,
+    metric: str,
+    population: pl.DataFrame | None,
 ) -> None:
     if not levels:
         raise MisfitError("has no quasi-identifier", "give levels of one column or more", ("quasi_identifiers",))
+    subject = () if asked.subject is None else (asked.subject,)
+    for name in (*levels, *asked.sensitive, *subject):
+        if name not in frame.columns:
+            raise MisfitError(f"has no column {name}", f"name one of {', '.join(frame.columns)}", (name,))
+    for name in levels:
+        if population is not None and name not in population.columns:
+            raise MisfitError(f"has no column {name}", "give all quasi-identifiers", ("population",))
     nodes = math.prod(one.height + 1 for one in levels.values())
     if nodes > MOST_NODES:
         tallest = max(levels, key=lambda name: levels[name].height)

@@ -31,7 +31,10 @@ import org.deidentifier.arx.metric.Metric.AggregateFunction;
  * ARX's optimum for some settings on a table, as JSON: `java Optimum FOLDER ROUNDS`.
  *
  * FOLDER has adult.csv and adult_hierarchy_*.csv, ARX's own or what `python -m benchmarks.checkers.arx_tables` wrote.
- * Seconds are of the fastest round. Built against ARX's sources: javac -cp 'ARX/out:ARX/lib/*' Optimum.java
+ * Seconds are of the fastest round, reading aside. Needs a checkout of arx-deidentifier/arx, with JARS the libraries in
+ * its lib/ant (pdfbox and hadoop-core from their project's own artefacts where they are missing) and DRIVER a new folder:
+ *   javac -nowarn -encoding UTF-8 -cp "JARS/*" -d DRIVER $(find ARX/src/main -name '*.java') Optimum.java
+ *   python -m benchmarks.checkers.arx_optimum FOLDER --arx "DRIVER:JARS/*"
  */
 public class Optimum {
 

@@ -1,6 +1,6 @@
 """The optimum of the generated census is the one that ARX finds.
 
-All of ARX's cases, and those of the public Adult table: `python -m benchmarks.checkers.arx_optimum`.
+All of its cases, and those of the public Adult table: `python -m benchmarks.checkers.arx_optimum`.
 """
 
 from __future__ import annotations

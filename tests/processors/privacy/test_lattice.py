@@ -235,15 +235,32 @@ def test_bad_settings_are_refused() -> None:
         "is no share": (LEVELS, asked, 1.5),
         "no metric height": (LEVELS, asked, 0.0, "height"),
         "presence and population together": (LEVELS, replace(asked, presence=(0.0, 0.5))),
+        "no column z": ({"z": LEVELS["c"]}, asked),
+        "no column y": (LEVELS, Demands(subject="y")),
         "lacks 'p'": ({"c": from_rows([["q", "*"]])}, asked),
     }
     for wrong, rest in calls.items():
         with pytest.raises(MisfitError, match=wrong):
-            search(frame, *rest)
+            search(frame.with_columns(**{name: pl.lit("0") for name in many}), *rest)
     with pytest.raises(MisfitError, match="lacks rows of the table"):
         search(frame, LEVELS, replace(asked, presence=(0.0, 1.0)), 0.0, "ncp", frame.clear())
     with pytest.raises(MisfitError, match="lacks 1"):
         search(frame, LEVELS, Demands(closeness=(Closeness("s", 0.5, "ordered", ("2", "3")),)))
+
+
+def test_demands_that_nothing_can_mean_are_refused() -> None:
+    asks: dict[str, dict[str, Any]] = {
+        "k = 0": {"k": 0},
+        "asks for many l": {"diversity": (Diversity("s", 2.0, "many"),)},
+        "l = 2.5": {"diversity": (Diversity("s", 2.5, "recursive", 1.0),)},
+        "l = 2; ask for 1 or more; recursive: whole, with c": {"diversity": (Diversity("s", 2.0, "recursive"),)},
+        "t = 2": {"closeness": (Closeness("s", 2.0),)},
+        "by far distance": {"closeness": (Closeness("s", 0.5, "far"),)},
+        "presence that are no range": {"presence": (0.5, 0.2)},
+    }
+    for wrong, asked in asks.items():
+        with pytest.raises(MisfitError, match=wrong):
+            Demands(**asked)
 
 
 def test_an_order_of_texts_is_taken() -> None:
