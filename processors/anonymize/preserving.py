@@ -167,18 +167,27 @@ def _numbers(radices: Sequence[int | Words], first: int) -> Iterator[Number]:
 
 
 def _packed(values: list[Bytes], number: Number) -> Words:
-    whole = values[number.ordinals[0]].astype(np.uint64)
+    word = _word(number)
+    whole = values[number.ordinals[0]].astype(word)
     for i, radix in zip(number.ordinals[1:], number.radices[1:], strict=True):
-        whole *= np.uint64(radix)
+        whole *= word(radix)
         whole += values[i]
-    return whole
+    return whole.astype(np.uint64)
 
 
-def _unpacked(whole: Words, number: Number) -> Iterator[tuple[int, Words]]:
+def _unpacked(packed: Words, number: Number) -> Iterator[tuple[int, Any]]:
+    word = _word(number)
+    whole = packed.astype(word)
     for i, radix in zip(reversed(number.ordinals), reversed(number.radices), strict=True):
-        above: Words = whole // np.uint64(radix)
-        yield i, whole - above * np.uint64(radix)
+        above = whole // word(radix)
+        yield i, whole - above * word(radix)
         whole = above
+
+
+def _word(number: Number) -> Any:
+    """The type that the number fits into: half the width is twice as fast."""
+    size = number.size
+    return np.uint32 if np.ndim(size) == 0 and size < 2**32 else np.uint64
 
 
 def _by_shape(shapes: Bytes) -> Iterator[tuple[npt.NDArray[np.int64], bool]]:
