@@ -20,15 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+from processors.privacy.flows import Ints, Mask, matched, room
+
 Spans = Callable[
     [pl.Series], tuple[pl.Series, pl.Series]
 ]  # the least and the greatest value that a group may stand for
@@ -258,13 +256,13 @@ class _Block:
         for value in self._values:
             have = np.array([own.get(value, 0) for own in before], dtype=np.int64)
             has = np.array([own.get(value, 0) for own in after], dtype=np.int64)
-            common = _matched(have, has, pairs)
+            common = matched(have, has, pairs)
             x = np.zeros(shape, dtype=np.int64)
             x[:-1, :-1], x[:-1, -1], x[-1, :-1] = common, have - common.sum(axis=1), has - common.sum(axis=0)
             self._gone[value], self._new[value] = int(x[:, -1].sum()), int(x[-1].sum())
             self._ways[value] = x
             for p, q in np.argwhere(x).tolist():
-                self._fewest[p, q] += x[p, q] - _room(x, self._free, p, q, grow=False)
+                self._fewest[p, q] += x[p, q] - room(x, self._free, p, q, grow=False)
 
     def findings(self, k: int, distinct: int) -> Iterator[_Finding]:
         for p, row in enumerate(self._rows):
@@ -272,7 +270,7 @@ class _Block:
                 fewest, held = int(self._fewest[p, q]), [self._class(p, 0), self._class(q, 1)]
                 if not self._free[p, q] or (not fewest and all(sum(own.values()) >= k for own in held if own)):
                     continue  # nobody is there for sure, so no group of either class is small for it
-                each = {value: x[p, q] + _room(x, self._free, p, q, grow=True) for value, x in self._ways.items()}
+                each = {value: x[p, q] + room(x, self._free, p, q, grow=True) for value, x in self._ways.items()}
                 most, can = int(sum(each.values())), [value for value, count in each.items() if count]
                 kind = LEFT if col is None else CAME if row is None else COMMON
                 yield from _told(kind, row, col, fewest, most, can, [list(own) for own in held if own], k, distinct)
@@ -321,70 +319,3 @@ def _told(
         if len({value[column] for value in can}) < enough:
             yield VALUE, row, col, fewest, most
             return
-
-
-def _matched(have: Ints, has: Ints, pairs: Mask) -> Ints:
-    """As many records matched as can be: how many of each pair of classes."""
-    x = np.zeros(pairs.shape, dtype=np.int64)
-    have, has = have.copy(), has.copy()
-    for p, q in np.argwhere(pairs).tolist():
-        amount = min(have[p], has[q])
-        x[p, q] += amount
-        have[p] -= amount
-        has[q] -= amount
-    width = len(have)
-    ends = {width + q for q in np.flatnonzero(has).tolist()}
-    for p in np.flatnonzero(have).tolist():
-        while have[p] and (path := _path(x, pairs, p, ends)):
-            amount = min(int(have[p]), int(has[path[-1] - width]), _shift(x, path, 0))
-            _shift(x, path, amount)
-            have[p] -= amount
-            has[path[-1] - width] -= amount
-            ends = {width + q for q in np.flatnonzero(has).tolist()}
-    return x
-
-
-def _room(x: Ints, free: Mask, p: int, q: int, *, grow: bool) -> int:
-    """By how many records of one value this pair of classes may have more, or fewer, in another way to match them."""
-    if x.size <= 4:  # a class of each version: there is one way
-        return 0
-    free, x, left = free.copy(), x.copy(), _ALL if grow else int(x[p, q])
-    free[p, q], x[p, q] = False, 0  # what the pair itself has is moved along no path
-    start, end, moved = (len(x) + q, p, 0) if grow else (p, len(x) + q, 0)
-    while left and (path := _path(x, free, start, {end})):
-        amount = min(left, _shift(x, path, 0))
-        _shift(x, path, amount)
-        left, moved = left - amount, moved + amount
-    return moved
-
-
-def _path(x: Ints, free: Mask, start: int, ends: set[int]) -> list[int]:
-    """A shortest way from class to class, to a later one by a cell that may grow, back by one that may shrink."""
-    width = len(x)
-    came: dict[int, int] = {start: -1}
-    line = [start]
-    for node in line:
-        if node in ends and node != start:
-            path = [node]
-            while came[path[-1]] >= 0:
-                path.append(came[path[-1]])
-            return path[::-1]
-        nexts = np.flatnonzero(free[node]) + width if node < width else np.flatnonzero(x[:, node - width])
-        for other in nexts.tolist():
-            if other not in came:
-                came[other] = node
-                line.append(other)
-    return []
-
-
-def _shift(x: Ints, path: list[int], amount: int) -> int:
-    """Moves so many records along a path; gives how many could be moved."""
-    width = len(x)
-    most = _ALL
-    for one, other in pairwise(path):
-        if one < width:
-            x[one, other - width] += amount
-        else:
-            most = min(most, int(x[other, one - width]))
-            x[other, one - width] -= amount
-    return most

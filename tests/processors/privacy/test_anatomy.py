@@ -21,8 +21,8 @@ from processors.privacy.anatomy import (
     least_error,
     picks,
     reconstruction_error,
-    set_apart,
 )
+from processors.privacy.matchings import set_apart
 from processors.wrong_config import MisfitError
 
 KEY = bytes(range(32))
