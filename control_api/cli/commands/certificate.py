@@ -14,9 +14,7 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="Its name, as 'metal
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = typer.Typer(
-        help="Certify prepared tables; check published data against certificates.", no_args_is_help=True
-    )
+    group = typer.Typer(help="Certify prepared tables; check what is published.", no_args_is_help=True)
     for command in (show_, key, verify):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="certificate")
@@ -30,9 +28,10 @@ def show_(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; else stdout.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the certificate of a prepared table, which is made if there is none yet.
+    """Print the certificate of a prepared table.
 
-    It is JSON-LD: methods, guarantees requested and reached, information loss, and a digest of the rows, signed.
+    It is made if there is none yet. JSON-LD: methods, guarantees requested and reached, information loss, and a digest
+    of the rows, signed.
     """
     from control_api.cli.client import Client
     from control_api.cli.naming import of_run
@@ -50,7 +49,7 @@ def show_(
 
 
 def key(as_json: AsJson = False) -> None:
-    """Print the public key that certificates are signed with, to be handed to whoever checks them."""
+    """Print the public key that certificates are signed with."""
     from control_api.cli.client import Client
 
     with Client() as client:

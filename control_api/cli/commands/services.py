@@ -11,7 +11,7 @@ SERVICES = {
     "api": ("control_api.api.service", "Run one service, the control API, in the foreground."),
     "connect": ("connectors.connect.service", "Run one service, the readers of sources, in the foreground."),
     "worker": ("processors.worker.service", "Run one service, the stages of processing, in the foreground."),
-    "review": ("connectors.review.service", "Run one service, the review store's writer, in the foreground."),
+    "review": ("connectors.review.service", "Run one service, the review writer, in the foreground."),
 }
 
 

@@ -21,7 +21,7 @@ Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Wh
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = typer.Typer(help="Check and try task files; list tasks and runs; steer runs.", no_args_is_help=True)
+    group = typer.Typer(help="Check task files; list tasks and runs; steer runs.", no_args_is_help=True)
     for command in (lint, preview, list_, show_, runs, start, pause, resume, stop):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="task")
@@ -68,9 +68,9 @@ def preview(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what groups of k records would cost, for several k, before any is switched on.
+    """Show what groups of k records would cost, for several k.
 
-    Risk and utility of a sample, grouped as a run would group it. Nothing needs to run for this, nothing is stored.
+    Risk and utility of a sample, grouped as a run would group it. Nothing needs to run for this, and nothing is stored.
     """
     from control_api.cli.previewing import KS, about, preview_table, save, told
 

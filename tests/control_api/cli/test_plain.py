@@ -111,6 +111,6 @@ def test_a_list_of_commands_cuts_nothing_off(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    for group in ([], ["task"], ["deadletter"], ["outbox"], ["audit"]):
+    for group in ([], ["task"], ["deadletter"], ["outbox"], ["audit"], ["certificate"]):
         metal([*group, "--help"])
         assert "..." not in capsys.readouterr().out.split("Commands:")[1], group
