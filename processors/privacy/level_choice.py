@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from processors.privacy.level_forms import dates, networks, numbers, prefixes
+from processors.privacy.level_forms import MOST, dates, networks, numbers, prefixes
 from processors.privacy.levels import Levels, distinct, levels_of, whole
 
 GROUPS: Final = 32  # of the finest level at most
@@ -43,8 +43,9 @@ def _steps(column: pl.Series) -> list[Decimal]:
     if not extent.is_finite() or extent <= 0:
         return []
     size = _finest(column, extent)
+    most = MOST.scaleb(-column.dtype.scale) if isinstance(column.dtype, pl.Decimal) else MOST
     steps = []
-    while size < extent:
+    while size < min(extent, most):
         steps.append(size)
         size *= 2
     return steps

@@ -24,6 +24,8 @@ from schemas.task.model import Column
 
 Unit = Literal["minute", "hour", "day", "week", "month", "quarter", "year", "decade"]
 UNITS: Final[tuple[str, ...]] = get_args(Unit)
+MOST: Final = Decimal(10) ** 37  # what a step is below
+WIDEST: Final = 10**15  # times a step, and the next is too far from it to be counted in it
 NETWORKS: Final = ((24, 64), (16, 48), (8, 32))
 GEOHASH: Final = (7, 6, 5, 4, 3, 2, 1)
 _LENGTHS: Final = dict(zip(UNITS, ("1m", "1h", "1d", "1w", "1mo", "1q", "1y", "10y"), strict=True))
@@ -38,8 +40,8 @@ def numbers(column: pl.Series, steps: Sequence[int | float | str | Decimal], top
     """Intervals whose bounds are multiples of each step; every step is a multiple of the one before."""
     sizes = [_size(step) for step in steps]
     for fine, coarse in pairwise(sizes):
-        if coarse <= fine or coarse % fine:
-            above = fine * max(2, int(coarse / fine + Decimal("0.5")))
+        if coarse <= fine or coarse > fine * WIDEST or coarse % fine:
+            above = fine * min(max(2, int(coarse / fine + Decimal("0.5"))), WIDEST)
             raise MisfitError(f"has a step of {coarse:f} after {fine:f}", f"give a multiple, as {above:f}", ("steps",))
     values = distinct(column)
     extent = _extent(values)
@@ -131,8 +133,8 @@ def _size(step: int | float | str | Decimal) -> Decimal:
         size = Decimal(str(step))
     except InvalidOperation:
         size = Decimal("NaN")
-    if not size.is_finite() or size <= 0 or size >= 2**62:
-        raise MisfitError(f"has a step of {step}", "give positive numbers", ("steps",))
+    if not size.is_finite() or not 0 < size < MOST:
+        raise MisfitError(f"has a step of {step}", f"give numbers above 0 and below {MOST:.0e}", ("steps",))
     return size
 
 
@@ -142,8 +144,10 @@ def _starts(values: pl.Series, size: Decimal) -> Codes:
         return _float_starts(values.cast(pl.Float64).to_numpy(), size)
     scale = values.dtype.scale if isinstance(values.dtype, pl.Decimal) else 0
     grain = size.scaleb(scale)
-    if grain % 1:
-        raise MisfitError(f"has a step of {size:f}, finer than the values", "give a multiple of their unit", ("steps",))
+    if grain != grain.to_integral_value() or grain > 10 * MOST:
+        raise MisfitError(
+            f"has a step of {size:f}, which values of this type don't have", "give a multiple of their unit", ("steps",)
+        )
     digits = (values.to_physical() if scale else values).cast(pl.Int128)
     starts: Codes = (digits // int(grain)).cast(pl.Int64).to_numpy()
     return starts

@@ -124,6 +124,10 @@ def test_levels_that_are_chosen() -> None:
         plain = chosen_for(pl.Series(values, dtype=None if values else pl.String))
         assert (plain.height, plain.chosen) == (1, "all values are one group")
     assert chosen_for(pl.Series([5, 5])).chosen == "all values are one group"
+    assert chosen_for(pl.Series([-1e30, 1e30])).sizes[-1] == 1
+    widest = [Decimal(f"{sign}9.99e27") for sign in "+-"]
+    assert chosen_for(pl.Series(widest, dtype=pl.Decimal(38, 9))).sizes[-1] == 1
+    assert chosen_for(pl.Series([1.0, float("inf")])).height == 1
     often = chosen_for(pl.Series([17] * 50 + list(range(17, 91))))
     assert often.names[1].to_list() == ages.names[1].to_list()
 
@@ -144,7 +148,8 @@ def test_steps_that_fit_nothing_are_refused() -> None:
         "a step of 5 after 5": [5, 5],
         "a step of 0": [0],
         "a step of x": ["x"],
-        "a step of 0.5, finer": ["0.5"],
+        "a step of 0.5, which values of this type": ["0.5"],
+        "a step of 1000000000000000000000 after 1; give a multiple, as 1000000000000000": [1, 10**21],
     }
     for message, steps in wrong.items():
         with pytest.raises(MisfitError, match=message):
