@@ -2,9 +2,9 @@
 
 Always holds: the rows and their order stay; a column is written by one method at most; what comes out depends on the
 frame, the run's key and the records' identities alone. A method that forms groups sees a whole table before the others
-see its rows, one batch at a time; it alone may leave rows out. Methods are applied in the order suppress, permute,
-perturb, generalize, mask, tokenize, then others by name, whatever order they are written in; since no column has two
-methods, that order shows in the certificate alone. Knows methods only by what was found; knows no topic or release.
+see its rows, one batch at a time; it alone may leave rows out. Methods are applied in the order of ORDER, then others
+by name, whatever order they are written in; since no column has two methods, that shows in the certificate alone. Knows
+methods only by what was found; knows no topic or release.
 """
 
 from __future__ import annotations
@@ -21,7 +21,20 @@ from processors.wrong_config import ConfigError, MisfitError, Read, Wrong, embed
 from schemas.columns import IDENTITY, ColumnType
 from schemas.task.model import Column, Method
 
-ORDER = ("suppress", "permute", "perturb", "generalize", "anatomize", "mask", "tokenize")
+ORDER = (
+    "suppress",
+    "permute",
+    "swap",
+    "shift",
+    "perturb",
+    "randomize",
+    "generalize",
+    "anatomize",
+    "redact",
+    "replace_realistic",
+    "mask",
+    "tokenize",
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class CompiledMethods:
     output_columns: dict[str, ColumnType]
     treatments: tuple[Treatment, ...]
     group: Treatment | None = None
+    group_method: str = ""
 
     @property
     def looks(self) -> tuple[str, ...]:
@@ -89,9 +103,9 @@ def compile_methods(
         outputs.update(treatment.outputs)
         for name in treatment.removes:
             del outputs[name]
-    groups = [treatment for treatment in treatments if treatment.form is not None]
+    groups = [(treatment, method) for _, method, treatment in planned if treatment.form is not None]
     single = tuple(treatment for treatment in treatments if treatment.form is None)
-    return CompiledMethods(table, outputs, single, groups[0] if groups else None)
+    return CompiledMethods(table, outputs, single, *(groups[0] if groups else ()))
 
 
 def embed_files(methods: Sequence[Method], found: Mapping[str, type[Anonymization]], read: Read) -> list[Method]:

@@ -25,8 +25,6 @@ from schemas.placement import seed
 
 Piece = tuple[str, int, bytes]  # table, rows, payload
 
-SUPPRESSED = "generalize.suppressed"  # the rule by which a grouping leaves records out
-
 
 @dataclass(frozen=True)
 class State:
@@ -145,11 +143,13 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
         found[table]["prepared"] = rows.height
     found |= {table: {**derived.counts} for table, derived in after.derived.items()}
     found |= {table: {"read": rows.height, "prepared": rows.height} for table, rows in after.beside.items()}
+    outputs = part.info.plan.outputs()
     for table in after.leaving:
         suppressed = after.suppressed(table)
         if suppressed:
+            rule = f"{outputs[table].methods.group_method}.suppressed"
             found[table]["prepared"] -= suppressed
-            found[table]["dropped"] = {**found[table].get("dropped", {}), SUPPRESSED: suppressed}
+            found[table]["dropped"] = {**found[table].get("dropped", {}), rule: suppressed}
     return found
 
 

@@ -160,3 +160,34 @@ def _stands(rig: Rig, run: str, people: int) -> None:
         return len(rows) == people == sum(row["count"] for row in beside)
 
     eventually(there, 60, f"{people} people are prepared")
+
+
+SUPPRESSED = """
+task: rare
+mode: snapshot
+tables:
+  person:
+    columns:
+      id:   {type: int64}
+      city: {type: string}
+      age:  {type: int64}
+    sources: {feed: {connector: jsonl, path: person.jsonl}}
+    anonymize:
+      - {method: suppress, columns: [city], rarer_than: 3, records: true, limit: 0.5}
+      - {method: generalize, columns: {age: {step: 10}}}
+"""
+
+
+def test_records_with_rare_values_are_left_out_and_counted(rig: Rig, tmp_path: Path) -> None:
+    cities = ["Oslo"] * 5 + ["Rome"] * 2 + ["Bonn"] * 3
+    with (tmp_path / "person.jsonl").open("w") as file:
+        for n, city in enumerate(cities):
+            file.write(json.dumps({"id": n, "city": city, "age": 30 + n}) + "\n")
+    path = tmp_path / "rare.task.yaml"
+    path.write_text(SUPPRESSED)
+    run = rig.start(path)
+    report = rig.wait(run)
+    counts = report["tables"]["person"]
+    assert (counts["read"], counts["prepared"], counts["dropped"]) == (10, 8, {"suppress.suppressed": 2})
+    assert sorted(row["city"] for row in rig.rows(run, "person")) == ["Bonn"] * 3 + ["Oslo"] * 5
+    assert {row["age"] for row in rig.rows(run, "person")} == {30}
