@@ -129,6 +129,8 @@ class Stage:
                 with metrics.STAGE_SECONDS.labels(self.name).time():
                     return await self._handle(partition, message.offset, header, message.value or b"")
             except Retriable as error:
+                if self._lost(partition, queue):
+                    raise  # Enforces: what was begun here is begun anew by whoever comes next, and not taken for done
                 log.warning("a stage waits for something outside", stage=self.name, run=header.run, error=str(error))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
