@@ -243,16 +243,17 @@ class LaneReader:
             now = int(time.time() / length)
             if now <= self.state.epoch:
                 return
-            if time.monotonic() - asked > (0.1 if pace.behind else 1.0):
+            clock = time.monotonic()
+            if clock - asked > (0.1 if pace.holds(clock) else 1.0):
                 pace.closed(self.around.closed())
-                asked = time.monotonic()
-            if pace.behind:
+                asked = clock
+            if pace.holds(clock):
                 if now > held:
                     metrics.HELD.inc()
                 held = now
                 return
             self.barrier(now)
-            pace.sent(now)
+            pace.sent(now, clock)
 
         splits: list[PlannedSplit] = []
         while self.going():

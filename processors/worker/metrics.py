@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 REGISTRY = CollectorRegistry()
@@ -40,7 +43,10 @@ REBALANCES = Counter("metal_rebalances_total", "How often partitions were assign
 HOLES = Gauge("metal_delivery_holes", "Holes in the offsets that were answered by seeking back", registry=REGISTRY)
 LAST = Gauge("metal_last_processed_timestamp_seconds", "When the last batch was taken in", registry=REGISTRY)
 
+AT_WORK = Gauge("metal_cores_at_work", "Pure cores that compute right now", registry=REGISTRY)
+
 _work = 0.0
+_computing = 0
 
 
 def worked() -> None:
@@ -52,3 +58,21 @@ def worked() -> None:
 
 def work_done() -> float:
     return _work
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """A core is at work, however long it takes. On the loop only."""
+    global _computing
+    _computing += 1
+    AT_WORK.set(_computing)
+    try:
+        yield
+    finally:
+        _computing -= 1
+        AT_WORK.set(_computing)
+        worked()
+
+
+def is_computing() -> bool:
+    return _computing > 0

@@ -39,7 +39,8 @@ async def in_pool(pool: Executor, what: Callable[..., T], *given: Any) -> T:
     The exception's text may hold a raw value, so only its kind and its place are told.
     """
     try:
-        return await asyncio.get_running_loop().run_in_executor(pool, what, *given)
+        with metrics.computing():
+            return await asyncio.get_running_loop().run_in_executor(pool, what, *given)
     except MetalError:
         raise
     except Exception as error:

@@ -17,7 +17,7 @@ from processors.worker.pipeline import end_process
 
 log = structlog.get_logger()
 
-STALL = 180.0  # seconds behind the end of a partition without anything done
+STALL = 60.0  # seconds behind the end of a partition without anything done, and nothing being computed
 RECOVERY = 300.0  # seconds of recovery without an entry read
 
 
@@ -84,7 +84,7 @@ class Watch:
 
     def _stalled(self, lag: int) -> None:
         done = metrics.work_done()
-        if lag == 0 or done != self._activity:
+        if lag == 0 or done != self._activity or metrics.is_computing():
             self._stalled_since, self._activity = None, done
         elif self._stalled_since is None:
             self._stalled_since = time.monotonic()
