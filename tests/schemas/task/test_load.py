@@ -211,7 +211,7 @@ CASES: list[tuple[str, str, str, str, tuple[str, ...]]] = [
     # anonymization
     ("method: suppress", "method: supress", "supress", "tables.customer.anonymize[0].method", ("suppress?",)),
     ("columns: [city]", "columns: [cty]", "[cty]", "tables.customer.anonymize[0].columns[0]", ("cty", "city?")),
-    ("columns: [city]", "colums: [city]", "colums", "tables.customer.anonymize[0]", ("missing",)),
+    ("columns: [city]", "colums: [city]", "colums", "tables.customer.anonymize[0].colums", ("columns?",)),
     # connections and the module
     ("url: {env: DB_URL}", "url: postgres://u:hunter2@h/d", "db: {", "connections.db.url",
      ("stands in the file", "{env: NAME}")),
