@@ -104,8 +104,10 @@ class Worker:
             topics.RELATED.name: ("relate", RelateStage(directory, self.outlet, self.parts["relate"]).handle),
         }
         self.stages: dict[str, Stage] = {}
+        self._stage_of: dict[str, Stage] = {}
         for topic, (name, handle) in handlers.items():
             self.stages[name] = Stage(name, directory, handle)
+            self._stage_of[topic] = self.stages[name]
             self._agent(topic, self.stages[name])
         app.revoked = self._revoked
         for name, table in self.tables.items():
@@ -149,6 +151,10 @@ class Worker:
 
     def assigned(self, topic: str) -> set[int]:
         return {tp.partition for tp in self.app.consumer.assignment() if tp.topic == topic}
+
+    def waits(self, topic: str, partition: int) -> bool:
+        """Whether a stage has something of the partition to begin with."""
+        return topic in self._stage_of and self._stage_of[topic].waits(partition)
 
     def gone(self, run: str) -> None:
         """Called on the loop: a run is over, what is kept of it goes."""

@@ -75,6 +75,10 @@ class Stage:
                 self._tasks[partition] = asyncio.create_task(self._drain(partition))
             await self._queues[partition].put((stream, event))
 
+    def waits(self, partition: int) -> bool:
+        """Whether something of the partition stands in its queue."""
+        return partition in self._queues and not self._queues[partition].empty()
+
     def drop(self, partitions: set[int]) -> None:
         """These partitions have moved: what stands in their queues comes again, here or elsewhere."""
         for partition in partitions & self._queues.keys():

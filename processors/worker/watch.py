@@ -18,6 +18,7 @@ from processors.worker.pipeline import end_process
 log = structlog.get_logger()
 
 STALL = 60.0  # seconds behind the end of a partition without anything done, and nothing being computed
+LOST = 10.0  # seconds in which nothing of a partition is handed over though more of it was read
 RECOVERY = 300.0  # seconds of recovery without an entry read
 
 
@@ -28,6 +29,7 @@ class Watch:
         self._stalled_since: float | None = None
         self._activity = -1.0
         self._beat = 0.0
+        self._standing: dict[Any, tuple[int, float]] = {}  # partition -> the offset that is due, and since when
 
     def ready(self) -> tuple[bool, str]:
         app: Any = self._worker.app
@@ -42,10 +44,12 @@ class Watch:
     async def run(self) -> None:
         while True:
             self._beat = time.monotonic()
-            self._look()
+            if not self._look():
+                await self._ask_again()
             await asyncio.sleep(1.0)
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Whether the worker recovers."""
         app: Any = self._worker.app
         for name, table in self._worker.tables.items():
             metrics.STATE_BYTES.labels(name).set(table.store.size())
@@ -55,6 +59,26 @@ class Watch:
         self._recovering(recovering)
         if not recovering:
             self._stalled(self._lag())
+        return bool(recovering)
+
+    async def _ask_again(self) -> None:
+        """Seeks back where the last messages of a partition were read and came to no stage.
+
+        A hole shows by the next message; behind the last one there is none, so somebody has to look. What comes
+        twice is dropped.
+        """
+        consumer: Any = self._worker.app.consumer
+        now = time.monotonic()
+        for tp in consumer.assignment():
+            due, end = consumer.due.get((tp.topic, tp.partition)), consumer.highwater(tp)
+            if due is None or end is None or end <= due or self._worker.waits(tp.topic, tp.partition):
+                self._standing.pop(tp, None)
+            elif self._standing.get(tp, (None, now))[0] != due:
+                self._standing[tp] = (due, now)
+            elif now - self._standing[tp][1] > LOST:
+                log.warning("what was read came to no stage: it is read again", topic=tp.topic, partition=tp.partition)
+                self._standing[tp] = (due, now)
+                await consumer.rewind(tp, due)
 
     def _recovering(self, recovering: bool) -> None:
         if not recovering:
