@@ -14,7 +14,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from processors.anonymize.grid import Grid
-from processors.anonymize.grouping import Closeness, Diversity, asked, grouping
+from processors.anonymize.grouping import Closeness, Diversity, Measure, Search, Wanted, asked, grouping
 from processors.anonymize.hierarchy import embed_hierarchies
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
 from processors.privacy.dimension import Grain
@@ -22,14 +22,15 @@ from processors.wrong_config import MisfitError, Read
 from schemas.columns import ColumnType
 from schemas.task.model import Strict
 
-GROUPS = {"k", "subject", "l", "t", "grain", "suppression_limit"}
+GROUPS = {"k", "subject", "l", "t", "grain", "suppression_limit", "search", "loss"}
 
 
 class Generalize:
     """`columns` says how each column becomes coarser, record by record.
 
     `quasi_identifiers` and `k` ask for groups of at least k records that can't be told apart by these columns together,
-    with `l` and `t` besides: each group becomes as narrow as they allow (Mondrian), its columns the texts of ranges.
+    with `l` and `t` besides: each group becomes as narrow as they allow (Mondrian), or with `search: full_domain` each
+    column goes to the level that loses least. The columns become the texts of ranges.
     """
 
     class Config(Strict):
@@ -55,6 +56,16 @@ class Generalize:
         suppression_limit: float = Field(
             default=0.0, ge=0, le=1, description="The share of records that may be suppressed to form groups."
         )
+        search: Search = Field(
+            default="mondrian",
+            description="How groups are found. mondrian: each as narrow as its records allow. full_domain: every value "
+            "of a column becomes coarser by the same level, and of all levels the best are taken.",
+        )
+        loss: Measure = Field(
+            default="ncp",
+            description="full_domain: which levels are the best. ncp: the least extent of groups, leaves: the fewest "
+            "values of a hierarchy below them, discernibility: the smallest groups, class_size: the most groups.",
+        )
 
         @model_validator(mode="after")
         def _one_form(self) -> Generalize.Config:
@@ -64,6 +75,8 @@ class Generalize:
                 raise MisfitError("has no k", "say how many records a group has at least")
             if self.columns is not None and self.model_fields_set & GROUPS:
                 raise MisfitError("asks for groups of single columns", "give quasi_identifiers instead of columns")
+            if "loss" in self.model_fields_set and self.search != "full_domain":
+                raise MisfitError("is for nothing", "give search: full_domain, or leave it out", ("loss",))
             return self
 
     name: ClassVar[str] = "generalize"
@@ -99,15 +112,17 @@ class Generalize:
 
     def plan(self, config: Generalize.Config, columns: Columns) -> Treatment:
         if config.columns is None:
-            return grouping(
+            wanted = Wanted(
                 config.quasi_identifiers or [],
                 config.k or 0,
                 config.suppression_limit,
                 config.grain,
                 asked(config.l, config.t),
                 config.subject,
-                columns,
+                config.search,
+                config.loss,
             )
+            return grouping(wanted, columns)
         outputs: dict[str, ColumnType] = {}
         groups: list[pl.Expr] = []
         for name, grid in config.columns.items():

@@ -7,26 +7,33 @@ keep them halts and says what would be needed; of a table that still grows nothi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
+from processors.anonymize.full_domain import generalized
 from processors.anonymize.protocol import Batch, Columns, Formed, Treatment, column_of
 from processors.privacy import requested
 from processors.privacy.classes import ascending, codes_of
-from processors.privacy.dimension import Grain, dimension, encode, survey, surveys
+from processors.privacy.climb import check as check_steps
+from processors.privacy.demands import Demands
+from processors.privacy.dimension import Dimension, Grain, dimension, encode, survey, surveys
 from processors.privacy.guard import Sensitive
 from processors.privacy.mondrian import SUPPRESSED, classes
 from processors.privacy.points import Codes
 from processors.privacy.shortfall import Infeasible
+from processors.privacy.unreachable import Unreachable
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.errors import Fatal
-from schemas.task.model import Strict
+from schemas.task.model import Column, Strict
 
 GROUPED: frozenset[ColumnType] = frozenset({"string", "bool", "int64", "float64", "decimal", "date", "timestamp"})
+Search = Literal["mondrian", "full_domain"]
+Measure = Literal["ncp", "leaves", "discernibility", "class_size"]
 COUNTED: frozenset[ColumnType] = GROUPED | {"json"}
 
 
@@ -75,64 +82,88 @@ def asked(diversity: list[Diversity], closeness: list[Closeness]) -> dict[str, t
     return found
 
 
-def grouping(
-    quasi_identifiers: list[str],
-    k: int,
-    limit: float,
-    grains: Mapping[str, Grain],
-    sensitive: Mapping[str, tuple[Any, Any]],
-    subject: str | None,
-    columns: Columns,
-) -> Treatment:
+@dataclass(frozen=True)
+class Wanted:
+    """What groups of a table are asked for, and by which search they are to be found."""
+
+    quasi_identifiers: list[str]
+    k: int
+    limit: float
+    grains: Mapping[str, Grain]
+    sensitive: Mapping[str, tuple[Any, Any]]
+    subject: str | None
+    search: Search = "mondrian"
+    loss: Measure = "ncp"
+
+
+def grouping(wanted: Wanted, columns: Columns) -> Treatment:
     """The treatment; raises `MisfitError` where what is declared does not fit the columns."""
-    _check(quasi_identifiers, grains, sensitive, subject, columns)
+    _check(wanted, columns)
+    names = wanted.quasi_identifiers
 
     def form(whole: Batch) -> Formed:
-        table = whole.frame
-        kinds = {name: columns[name].type for name in quasi_identifiers}
-        axes = {
-            name: dimension(columns[name], grains.get(name, Grain()), known)
-            for name, known in surveys(table, kinds).items()
-        }
-        found = classes(
-            list(axes.values()),
-            encode(axes, table),
-            k,
-            subject=None if subject is None else _ranks(table[subject]),
-            sensitive=[_sensitive(table[name], name, *wanted) for name, wanted in sensitive.items()],
-            suppression_limit=limit,
-        )
-        if isinstance(found, Infeasible):
-            if not whole.window:
-                raise Fatal(f"no groups keep what is asked for: {found}")
-            nothing = pl.repeat(None, table.height, dtype=pl.String, eager=True)
-            held = pl.repeat(False, table.height, dtype=pl.Boolean, eager=True)
-            return Formed(pl.DataFrame([nothing.alias(name) for name in quasi_identifiers]), held)
-        texts = found.published(list(axes.values()))
-        return Formed(
-            pl.DataFrame([text.alias(name) for text, name in zip(texts, quasi_identifiers, strict=True)]),
-            pl.Series(found.of_row != SUPPRESSED),
-        )
+        found = _searched(wanted, whole.frame, columns)
+        if isinstance(found, Formed):
+            return found
+        if not whole.window:
+            raise Fatal(f"no groups keep what is asked for: {found}")
+        nothing = pl.repeat(None, whole.frame.height, dtype=pl.String, eager=True)
+        held = pl.repeat(False, whole.frame.height, dtype=pl.Boolean, eager=True)
+        return Formed(pl.DataFrame([nothing.alias(name) for name in names]), held)
 
-    looks = dict.fromkeys([*quasi_identifiers, *sensitive, *([subject] if subject else [])])
-    outputs: dict[str, ColumnType] = dict.fromkeys(quasi_identifiers, "string")
+    looks = dict.fromkeys([*names, *wanted.sensitive, *([wanted.subject] if wanted.subject else [])])
+    outputs: dict[str, ColumnType] = dict.fromkeys(names, "string")
     return Treatment(outputs, form=form, looks=tuple(looks))
 
 
-def _check(
-    quasi_identifiers: list[str],
-    grains: Mapping[str, Grain],
-    sensitive: Mapping[str, Any],
-    subject: str | None,
-    columns: Columns,
-) -> None:
+def _searched(wanted: Wanted, table: pl.DataFrame, columns: Columns) -> Formed | Infeasible | Unreachable:
+    """The table in groups, or why there are none."""
+    kinds = {name: columns[name].type for name in wanted.quasi_identifiers}
+    axes = {
+        name: dimension(columns[name], wanted.grains.get(name, Grain()), known)
+        for name, known in surveys(table, kinds).items()
+    }
+    return (_by_levels if wanted.search == "full_domain" else _by_boxes)(wanted, table, axes)
+
+
+def _by_boxes(wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension]) -> Formed | Infeasible:
+    found = classes(
+        list(axes.values()),
+        encode(axes, table),
+        wanted.k,
+        subject=None if wanted.subject is None else _ranks(table[wanted.subject]),
+        sensitive=[_sensitive(table[name], name, *asked) for name, asked in wanted.sensitive.items()],
+        suppression_limit=wanted.limit,
+    )
+    if isinstance(found, Infeasible):
+        return found
+    texts = found.published(list(axes.values()))
+    return Formed(
+        pl.DataFrame([text.alias(name) for text, name in zip(texts, axes, strict=True)]),
+        pl.Series(found.of_row != SUPPRESSED),
+    )
+
+
+def _by_levels(wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension]) -> Formed | Unreachable:
+    close = [one for _, several in wanted.sensitive.values() for one in several]
+    asked = Demands(
+        wanted.k,
+        wanted.subject,
+        tuple(one for several, _ in wanted.sensitive.values() for one in several),
+        tuple(replace(one, order=_whole_order(table[one.column], one.order)) for one in close),
+    )
+    try:
+        found = generalized(table, axes, wanted.grains, asked, wanted.limit, wanted.loss)
+    except MisfitError as misfit:
+        raise Fatal(f"no search is possible: {misfit.wrong}; {misfit.right}") from misfit
+    return found if isinstance(found, Unreachable) else Formed(found.columns, found.kept)
+
+
+def _check(wanted: Wanted, columns: Columns) -> None:
+    quasi_identifiers, grains, sensitive = wanted.quasi_identifiers, wanted.grains, wanted.sensitive
     for i, name in enumerate(quasi_identifiers):
         column = column_of(columns, name, GROUPED, "quasi_identifiers", i)
-        grain = grains.get(name, Grain())
-        try:
-            dimension(column, grain, survey(pl.Series([], dtype=column.kind.polars), column.type))
-        except MisfitError as misfit:
-            raise MisfitError(misfit.wrong, misfit.right, ("grain", name, *misfit.at)) from None
+        _check_grain(column, grains.get(name, Grain()), name, wanted.search)
     if len(set(quasi_identifiers)) != len(quasi_identifiers):
         raise MisfitError("names a column twice", "name each quasi-identifier once", ("quasi_identifiers",))
     for name in grains.keys() - set(quasi_identifiers):
@@ -142,10 +173,24 @@ def _check(
         column_of(columns, name, COUNTED, "l")
         if name in quasi_identifiers:
             raise MisfitError(f"{name} is a quasi-identifier and sensitive", "make it one of them", ("l",))
+    subject = wanted.subject
     if subject is not None:
         column_of(columns, subject, COUNTED, "subject")
         if subject in quasi_identifiers:
             raise MisfitError(f"{subject} is a quasi-identifier", "the subject is a column of its own", ("subject",))
+
+
+def _check_grain(column: Column, grain: Grain, name: str, search: Search) -> None:
+    for option in ("steps", "units"):
+        if getattr(grain, option) is not None and search != "full_domain":
+            right = f"give {option[:-1]}, or search: full_domain"
+            raise MisfitError("are levels, and this search has none", right, ("grain", name, option))
+    try:
+        check_steps(grain)
+        dimension(column, grain, survey(pl.Series([], dtype=column.kind.polars), column.type))
+    except MisfitError as misfit:
+        own = tuple(f"{one}s" if getattr(grain, f"{one}s", None) else one for one in misfit.at)
+        raise MisfitError(misfit.wrong, misfit.right, ("grain", name, *own)) from None
 
 
 def _ranks(values: pl.Series) -> Codes:
@@ -157,9 +202,18 @@ def _ranks(values: pl.Series) -> Codes:
 def _sensitive(values: pl.Series, name: str, diversity: Any, closeness: Any) -> Sensitive:
     declared = next((one.order for one in closeness if one.order is not None), None)
     domain = ascending(values)
-    if declared is not None:
-        ordered = pl.Series([None, *declared], dtype=pl.String).cast(values.dtype)
-        others = domain.filter(~domain.is_in(ordered.implode(), nulls_equal=True))
-        domain = pl.concat([ordered, others])
+    domain, order = ascending(values), _whole_order(values, declared)
+    if order is not None:
+        domain = pl.concat([domain.filter(domain.is_null()), pl.Series(order, dtype=pl.String).cast(values.dtype)])
     codes = codes_of(values, domain).to_numpy().astype(np.int32)
     return Sensitive(name, codes, max(1, len(domain)), diversity, closeness)
+
+
+def _whole_order(values: pl.Series, declared: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The declared values, then those that were found beside them, ascending."""
+    if declared is None:
+        return None
+    known = pl.Series(declared, dtype=pl.String).cast(values.dtype)
+    found = values.drop_nulls()
+    others = ascending(found.filter(~found.is_in(known.implode())))
+    return (*declared, *others.cast(pl.String).to_list())

@@ -3,7 +3,9 @@
 The names are those that `dimension` gives: `30..39`, `30..<40`, `39`, `<30`, `>=100`, `2020-03..2020-05`, `2020-Q1`,
 `1990s`, `*`, `blue|green`, names of a hierarchy's groups, any of them behind `null|`. The whole extent is that of
 all groups published, and a category is as wide as the share of categories that it stands for. A null is published as
-it was and loses nothing. Names in another form say nothing of their width: then there is no NCP.
+it was and loses nothing. Where all values of a column went to one level, codes may be cut, `10***`, and addresses be
+networks, `192.0.2.0/24`: they lose the share of their characters or bits that isn't told. Names in another form say
+nothing of their width: then there is no NCP.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from processors.privacy.loss import group_losses
 from processors.privacy.naming import ANY, NULL
 from schemas.columns import ColumnType
 
-Form = Literal["number", "date", "moment", "group", "value"]
+Form = Literal["number", "date", "moment", "group", "value", "code", "network"]
 Extent = tuple[Decimal, Decimal]
 
 _NUMBER: Final = re.compile(r"(-?\d+(?:\.\d+)?)(?:\.\.(<?)(-?\d+(?:\.\d+)?))?")
+_CUT: Final = re.compile(r"[0-9A-Za-z]+\*+")
+_NETWORK: Final = re.compile(r"[0-9a-f:.]+/(\d{1,3})")
 _UNITS: Final[tuple[tuple[re.Pattern[str], Callable[[str], int]], ...]] = (
     (re.compile(r"-?\d{3,}0s"), lambda text: int(text[:-1]) // 10),
     (re.compile(r"\d{4}"), int),
@@ -53,6 +57,10 @@ class Breadth:
             found = {name: self.shares[name] for name in told if self.shares is not None and name in self.shares}
         elif self.form == "value":
             found = _of_values(told)
+        elif self.form == "code":
+            found = {name: name.count(ANY) / len(name) for name in told if _CUT.fullmatch(name)}
+        elif self.form == "network":
+            found = {name: _hidden(name) for name in told if _NETWORK.fullmatch(name)}
         else:
             found = _of_extents(told, self.form) or {}
         if any(name not in found for name in told):
@@ -60,13 +68,32 @@ class Breadth:
         return {name: 1.0 if one == ANY else found[one] for name, one in bare.items()}
 
 
-def breadth(kind: ColumnType, rows: Sequence[Sequence[str]] | None, cells: pl.Series) -> Breadth:
-    """Of a column that was of this type before it was published; `rows` are those of its hierarchy."""
-    if rows is None:
-        return Breadth(_FORMS.get(kind, "value"))
-    shares, names = group_losses(rows), cells.unique().drop_nulls().cast(pl.String).to_list()
+def breadth(kind: ColumnType, rows: Sequence[Sequence[str]] | None, cells: pl.Series, levels: bool = False) -> Breadth:
+    """Of a column that was of this type before it was published; `rows` are those of its hierarchy.
+
+    `levels`: all its values went to the same level.
+    """
+    form = _FORMS.get(kind, "value")
+    if rows is None and not (levels and form == "value"):
+        return Breadth(form)
+    names = cells.unique().drop_nulls().cast(pl.String).to_list()
     bare = sorted({name.removeprefix(f"{NULL}|") for name in names})
+    if rows is None:
+        return Breadth(_form_of_level(bare))
+    shares = group_losses(rows)
     return Breadth("group", {name: shares[name] for name in bare if name in shares})
+
+
+def _form_of_level(names: Sequence[str]) -> Form:
+    if names and all(map(_CUT.fullmatch, names)) and len({(len(name), name.index(ANY)) for name in names}) == 1:
+        return "code"
+    return "network" if names and all(map(_NETWORK.fullmatch, names)) else "value"
+
+
+def _hidden(network: str) -> float:
+    """The share of an address's bits that its network leaves open."""
+    address, _, bits = network.partition("/")
+    return max(0.0, 1 - int(bits) / (128 if ":" in address else 32))
 
 
 def published_ncp(frame: pl.DataFrame, breadths: Mapping[str, Breadth], suppressed: int) -> float | None:

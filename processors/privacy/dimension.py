@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ from pydantic import Field, model_validator
 
 from processors.anonymize.text import within_years
 from processors.privacy.points import Codes, Ints, Marks
-from processors.privacy.scale import Unit, moments, numbers
+from processors.privacy.scale import UNITS, Unit, moments, numbers
 from processors.privacy.taxonomy import Flat, Taxonomy
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
@@ -45,7 +46,19 @@ class Grain(Strict):
     )
     min: int | float | str | None = Field(default=None, description="Numbers: the least value that is told apart.")
     max: int | float | str | None = Field(default=None, description="Numbers: the greatest value that is told apart.")
+    steps: list[int | float | str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Numbers, full_domain: the step of each level, every one a multiple of the one before. Else step, "
+        "doubled level by level.",
+    )
     unit: Unit | None = Field(default=None, description="Moments: the calendar unit that groups consist of.")
+    units: list[Unit] | None = Field(
+        default=None,
+        min_length=1,
+        description="Moments, full_domain: the calendar unit of each level, each longer than the one before. Else unit "
+        "and all that are longer.",
+    )
     hierarchy: str | None = Field(
         default=None, description="Categories: a CSV file in ARX's format: the value, then its groups, each coarser."
     )
@@ -55,12 +68,23 @@ class Grain(Strict):
 
     @model_validator(mode="after")
     def _one_form(self) -> Grain:
-        forms = [self.step, self.unit, self.hierarchy, self.rows]
+        forms = [self.step, self.steps, self.unit, self.units, self.hierarchy, self.rows]
         if sum(form is not None for form in forms) > 1:
-            raise MisfitError("says in several ways how values are grouped", "give one of step, unit, hierarchy")
-        if (self.min is not None or self.max is not None) and any(form is not None for form in forms[1:]):
+            right = "give one of step, steps, unit, units, hierarchy"
+            raise MisfitError("says in several ways how values are grouped", right)
+        if (self.min is not None or self.max is not None) and any(form is not None for form in forms[2:]):
             raise MisfitError("has bounds for what is no number", "leave min and max out")
+        for fine, coarse in pairwise(self.units or ()):
+            if UNITS.index(fine) >= UNITS.index(coarse):
+                raise MisfitError(
+                    f"has {coarse} after {fine}", f"give them in the order {', '.join(UNITS)}", ("units",)
+                )
         return self
+
+    @property
+    def finest(self) -> tuple[Any, Unit | None]:
+        """The step and the unit that nothing is published finer than."""
+        return self.steps[0] if self.steps else self.step, self.units[0] if self.units else self.unit
 
 
 @dataclass(frozen=True)
@@ -150,19 +174,19 @@ def dimension(column: Column, grain: Grain, found: Survey) -> Dimension:
     if grain.rows is not None:
         return Taxonomy.of(grain.rows, column.type)
     if column.type in ("date", "timestamp"):
-        return moments(column.type, grain.unit, found.least, found.most)
+        return moments(column.type, grain.finest[1], found.least, found.most)
     if column.type in ("string", "bool"):
         values = found.values if found.values is not None else pl.Series([], dtype=pl.String)
         return Flat(column.type, values.cast(pl.String).to_list())
     least, most = (b if b is not None else a for a, b in ((found.least, grain.min), (found.most, grain.max)))
-    return numbers(column, grain.step, least, most)
+    return numbers(column, grain.finest[0], least, most)
 
 
 def _check(column: Column, grain: Grain) -> None:
     if column.type not in _FITS:
         raise MisfitError(f"is of type {column.type}", f"quasi-identifiers are {', '.join(sorted(_FITS))}")
     fits = _FITS[column.type]
-    given = {one for one in ("step", "min", "max", "unit", "hierarchy", "rows") if getattr(grain, one) is not None}
+    given = {one for one in Grain.model_fields if getattr(grain, one) is not None}
     for one in sorted(given - fits):
         right = ", ".join(sorted(fits - {"rows"})) or "nothing"
         raise MisfitError(f"does not fit a column of type {column.type}", f"give {right}", (one,))
@@ -170,14 +194,15 @@ def _check(column: Column, grain: Grain) -> None:
         raise MisfitError("names a hierarchy that was not read", "release the task, which reads it", ("hierarchy",))
 
 
-_NUMBER = frozenset({"step", "min", "max"})
+_NUMBER = frozenset({"step", "steps", "min", "max"})
+_MOMENT = frozenset({"unit", "units"})
 _TREE = frozenset({"hierarchy", "rows"})
 _FITS: dict[ColumnType, frozenset[str]] = {
     "int64": _NUMBER | _TREE,
     "float64": _NUMBER,
     "decimal": _NUMBER,
-    "date": frozenset({"unit"}) | _TREE,
-    "timestamp": frozenset({"unit"}),
+    "date": _MOMENT | _TREE,
+    "timestamp": _MOMENT,
     "string": _TREE,
     "bool": _TREE,
 }

@@ -103,7 +103,8 @@ def _order(values: pl.Series, asked: Closeness) -> list[Any] | None:
 def breadths_of(frame: pl.DataFrame, request: Request, kinds: Mapping[str, ColumnType]) -> dict[str, Breadth]:
     """Of the request's quasi-identifiers, which were of these types before they were published."""
     names = [name for name in request.quasi_identifiers if name in kinds]
-    return {name: breadth(kinds[name], request.hierarchies.get(name), frame[name]) for name in names}
+    rows, levels = request.hierarchies, request.search == "full_domain"
+    return {name: breadth(kinds[name], rows.get(name), frame[name], levels) for name in names}
 
 
 def suppressed_share(measured: Measured) -> float:

@@ -8,7 +8,7 @@ where all are addresses, first characters where all are codes of one length, els
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import polars as pl
 
@@ -27,13 +27,19 @@ def chosen_for(column: pl.Series) -> Levels:
     if column.dtype.is_temporal() and column.dtype != pl.Time:
         return dates(column)
     values = distinct(column)
-    if column.dtype == pl.String and len(values):
-        if values.str.contains(_ADDRESS).all():
-            return networks(column)
-        lengths = values.str.len_chars()
-        if lengths.n_unique() == 1 and lengths[0] > 1 and values.str.contains(_CODE).all():
-            return prefixes(column)
+    form = form_of(values) if column.dtype == pl.String else None
+    if form is not None:
+        return networks(column) if form == "address" else prefixes(column)
     return levels_of(values, [whole(len(values))], "all values are one group")
+
+
+def form_of(texts: pl.Series) -> Literal["address", "code"] | None:
+    """What all of these texts are: addresses, or codes of one length."""
+    if len(texts) and texts.str.contains(_ADDRESS).all():
+        return "address"
+    lengths = texts.str.len_chars()
+    alike = lengths.n_unique() == 1 and lengths[0] > 1 and texts.str.contains(_CODE).all()
+    return "code" if alike else None
 
 
 def _steps(column: pl.Series) -> list[Decimal]:

@@ -41,7 +41,8 @@ class Closeness:
 class Request:
     """What is asked of the classes that some quasi-identifiers form. `subject`: whose distinct values k counts.
 
-    `hierarchies` are the rows that the options hold of columns, as a released task has them.
+    `hierarchies` are the rows that the options hold of columns, as a released task has them; `search` is how groups are
+    to be found, where a method says so.
     """
 
     quasi_identifiers: tuple[str, ...]
@@ -51,6 +52,7 @@ class Request:
     closeness: tuple[Closeness, ...] = ()
     suppression_limit: float | None = None
     hierarchies: Mapping[str, list[list[str]]] = field(default_factory=dict, compare=False)
+    search: str | None = field(default=None, compare=False)
 
     @property
     def sensitive(self) -> tuple[str, ...]:
@@ -98,6 +100,7 @@ def _request(options: Mapping[str, Any]) -> Request:
         ),
         suppression_limit=None if limit is None else float(limit),
         hierarchies=dict(_hierarchies(options)),
+        search=options.get("search"),
     )
 
 

@@ -45,6 +45,7 @@ class Scale:
     line: Callable[[int], str]  # the name of a line
     among: Callable[[int, int], str]  # the name of the cells between two lines
     inside: float  # the part of a cell that lies between its first and its last value
+    unit: Unit | None = None  # of moments, what a cell is
     tree: bool = False
 
     @property
@@ -174,7 +175,7 @@ def moments(kind: ColumnType, unit: Unit | None, least: Any, most: Any) -> Scale
     first, last = _number(least, chosen), _number(most, chosen)
 
     def line(number: int) -> str:
-        return _moment(number, chosen)
+        return moment(number, chosen)
 
     def among(start: int, end: int) -> str:
         return line(start) if end == start + 1 else f"{line(start)}..{line(end - 1)}"
@@ -182,7 +183,19 @@ def moments(kind: ColumnType, unit: Unit | None, least: Any, most: Any) -> Scale
     def place(value: pl.Expr) -> pl.Expr:
         return _unit_of(within_years(value, kind), chosen).clip(first - 1, last + 1) - (first - 1)
 
-    return Scale(first, last - first + 1, place, line, among, 0.0 if chosen == "day" and kind == "date" else 1.0)
+    inside = 0.0 if chosen == "day" and kind == "date" else 1.0
+    return Scale(first, last - first + 1, place, line, among, inside, chosen)
+
+
+def coarser(numbers: Ints, unit: Unit, to: Unit) -> Ints:
+    """The number of the longer unit that each unit lies in, counted as lines are."""
+    for one in UNITS[UNITS.index(unit) : UNITS.index(to)]:
+        if one == "day":
+            months = numbers.astype("datetime64[D]").astype("datetime64[M]")
+            numbers = months.astype(np.int64) + 1970 * 12
+        else:
+            numbers = numbers // {"hour": 24, "month": 3, "quarter": 4, "year": 10}[one]
+    return numbers
 
 
 def _number(moment: Any, unit: Unit) -> int:
@@ -203,7 +216,8 @@ def _unit_of(value: pl.Expr, unit: Unit) -> pl.Expr:
     return year if unit == "year" else year // 10
 
 
-def _moment(number: int, unit: Unit) -> str:
+def moment(number: int, unit: Unit) -> str:
+    """What a unit is called."""
     if unit == "hour":
         return str(np.datetime64(number, "h"))
     if unit == "day":

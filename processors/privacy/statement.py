@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from processors.privacy.breadth import Form
 from schemas.columns import ColumnType
 
 ROWS: Final = "metal-rows-1"  # the form of rows that processors/privacy/digest.py describes
@@ -137,7 +138,7 @@ class StatedBreadth(Stated):
     """How wide a column's groups are (processors/privacy/breadth.py); `shares` of a hierarchy's, by name."""
 
     column: Text
-    form: Literal["number", "date", "moment", "group", "value"]
+    form: Form
     shares: dict[str, float] | None = None
 
 

@@ -23,6 +23,8 @@ from processors.privacy.breadth import Breadth, breadth, published_ncp
         ("moment", {"2020-01-01T00": 0.25, "2020-01-01T01..2020-01-01T03": 0.75}),
         ("moment", {"0999..1000": 1.0}),
         ("value", {"blue|green": 2 / 3, "red": 0.0}),
+        ("code", {"10***": 0.6, "2b***": 0.6, "null|*": 1.0}),
+        ("network", {"10.1.0.0/16": 0.5, "2001:db8::/32": 0.75, "*": 1.0}),
     ],
 )
 def test_names_tell_widths(form: str, losses: dict[str, float | None]) -> None:
@@ -33,7 +35,15 @@ def test_names_tell_widths(form: str, losses: dict[str, float | None]) -> None:
 
 @pytest.mark.parametrize(
     ("form", "name"),
-    [("number", "[30, 40)"), ("number", "many"), ("date", "2020-13-45"), ("moment", "1..2"), ("group", "x")],
+    [
+        ("number", "[30, 40)"),
+        ("number", "many"),
+        ("date", "2020-13-45"),
+        ("moment", "1..2"),
+        ("group", "x"),
+        ("code", "1 0"),
+        ("network", "10.1.2.3"),
+    ],
 )
 def test_other_names_tell_nothing(form: str, name: str) -> None:
     assert Breadth(form).losses(["*", name]) is None  # type: ignore[arg-type]
@@ -46,6 +56,25 @@ def test_groups_of_a_hierarchy_are_as_wide_as_their_leaves() -> None:
     found = breadth("string", rows, cells)
     assert found.shares == {"*": 1.0, "Norway": 0.5, "Rome": 0.0}
     assert published_ncp(cells.to_frame("city"), {"city": found}, 0) == (0.5 + 1.0) / 4
+
+
+@pytest.mark.parametrize(
+    ("names", "form"),
+    [
+        (["10***", "2b***"], "code"),
+        (["10***", "2****"], "value"),
+        (["10***", "20095"], "value"),
+        (["10.0.0.0/8", "2001:db8::/32"], "network"),
+        (["blue", "green"], "value"),
+        (["*"], "value"),
+        ([None], "value"),
+    ],
+)
+def test_a_level_of_texts_is_known_by_its_names(names: list[str | None], form: str) -> None:
+    cells = pl.Series(names, dtype=pl.String)
+    assert breadth("string", None, cells, levels=True).form == form
+    assert breadth("string", None, cells).form == "value"
+    assert breadth("int64", None, cells, levels=True).form == "number"
 
 
 def test_the_average_is_over_all_cells_and_suppressed_records_lose_all() -> None:

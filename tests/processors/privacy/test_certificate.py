@@ -170,16 +170,18 @@ def test_text_may_be_ordered() -> None:
     assert find(ROWS, numbers, 0).closeness(numbers.closeness[0]).t == pytest.approx(3 / 5)
 
 
-def test_what_the_engine_forms_is_what_its_certificate_finds() -> None:
+@pytest.mark.parametrize("search", ["mondrian", "full_domain"])
+def test_what_the_engine_forms_is_what_its_certificate_finds(search: str) -> None:
     """The groups of `generalize`, with nulls, subjects, text in order and suppression, measured as published."""
     columns: dict[str, Any] = {
         "who": {"type": "int64"}, "age": {"type": "int64"}, "day": {"type": "date"}, "city": {"type": "string"},
-        "grade": {"type": "string"},
+        "zip": {"type": "string"}, "grade": {"type": "string"},
     }  # fmt: skip
     cities = [["Oslo", "Norway", "*"], ["Bergen", "Norway", "*"], ["Rome", "Italy", "*"]]
     method = Method(
         method="generalize",
-        quasi_identifiers=["age", "day", "city"],
+        search=search,
+        quasi_identifiers=["age", "day", "city", "zip"],
         k=4,
         subject="who",
         l=[{"column": "grade", "l": 2}, {"column": "grade", "kind": "entropy", "l": 1.5}],
@@ -193,6 +195,7 @@ def test_what_the_engine_forms_is_what_its_certificate_finds() -> None:
             "age": [None if n % 17 == 0 else n * 7 % 60 for n in range(400)],
             "day": [date(2020, 1 + n % 12, 1 + n % 28) for n in range(400)],
             "city": [("Oslo", "Bergen", "Rome", None)[n * n % 4] for n in range(400)],
+            "zip": [str(10_000 + n % 2 * 500 + n % 9) for n in range(400)],
             "grade": [("low", "middle", "high", None)[n * 3 % 7 % 4] for n in range(400)],
         }
     )
