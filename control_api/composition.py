@@ -79,7 +79,7 @@ def _inspect_methods(task: Task, base: Path, methods: dict[str, Any]) -> list[Fi
         place: Place = ("tables", name, "anonymize")
         try:
             whole = embed_files(table.anonymize, methods, lambda path: _read(base, path))
-            compile_methods(name, columns, whole, methods)
+            compile_methods(name, columns, whole, methods, given)
         except ConfigError as error:
             findings += _findings(place, error.mistakes)
     return findings

@@ -96,6 +96,9 @@ def compile_task(task: Task, rules: Mapping[str, type[Rule]], methods: Mapping[s
     for name, collected in tables.items():
         needed[name] = tuple(dict.fromkeys((*needed[name], *collected.output_plan.methods.looks)))
     for output in [*(one.output_plan for one in tables.values()), *(one.output_plan for one in derived.values())]:
+        for other in output.methods.beside:
+            if other.table in needed:
+                needed[other.table] = tuple(dict.fromkeys((*needed[other.table], *other.columns)))
         if output.linked is not None and output.linked.name in task.tables:
             raise Fatal(f"tables.{output.linked.name}: the table {output.name} is anatomized into one of this name")
     return TaskPlan(tables, _in_order(derived), references, needed)

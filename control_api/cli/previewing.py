@@ -176,6 +176,7 @@ def _plan(file: Path, task: Task, table: str, request: Request, k: int) -> TaskP
     options: dict[str, Any] = {} if asked is None else dict(asked.options)
     names = request.quasi_identifiers
     options |= {"quasi_identifiers": list(names), "k": k}
+    options.pop("presence", None)  # a sample has no population
     if isinstance(options.get("grain"), dict):
         options["grain"] = {name: grain for name, grain in options["grain"].items() if name in names}
     method = Method(method="generalize" if asked is None else asked.method, **options)

@@ -35,11 +35,14 @@ def generalized(
     asked: Demands,
     limit: float,
     loss: str,
+    population: pl.DataFrame | None = None,
 ) -> Generalized | Unreachable:
-    """Raises `MisfitError` where there are more combinations of levels than can be looked through."""
+    """Raises `MisfitError` where there are more combinations of levels than can be looked through, or where the
+    population lacks somebody of the table."""
     coded = _coded(table, dimensions)
-    levels = _levels(dimensions, grains, coded)
-    found = search(table.with_columns(coded.get_columns()), levels, asked, limit, loss)
+    whole = None if population is None else _coded(population, dimensions)
+    levels = _levels(dimensions, grains, coded if whole is None else pl.concat([coded, whole]))
+    found = search(table.with_columns(coded.get_columns()), levels, asked, limit, loss, whole)
     if isinstance(found, Unreachable):
         return found
     texts = [one.named(one.encode(coded[name]), found.levels[name]).alias(name) for name, one in levels.items()]

@@ -14,7 +14,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from processors.anonymize.grid import Grid
-from processors.anonymize.grouping import Closeness, Diversity, Measure, Search, Wanted, asked, grouping
+from processors.anonymize.grouping import Closeness, Diversity, Measure, Presence, Search, Wanted, asked, grouping
 from processors.anonymize.hierarchy import embed_hierarchies
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
 from processors.privacy.dimension import Grain
@@ -22,7 +22,7 @@ from processors.wrong_config import MisfitError, Read
 from schemas.columns import ColumnType
 from schemas.task.model import Strict
 
-GROUPS = {"k", "subject", "l", "t", "grain", "suppression_limit", "search", "loss"}
+GROUPS = {"k", "subject", "l", "t", "grain", "suppression_limit", "search", "loss", "presence"}
 
 
 class Generalize:
@@ -67,6 +67,11 @@ class Generalize:
             "values of a hierarchy below them, discernibility: the smallest groups, class_size: the most groups.",
         )
 
+        presence: Presence | None = Field(
+            default=None,
+            description="full_domain: how sure anyone may be that somebody of a population is in the table.",
+        )
+
         @model_validator(mode="after")
         def _one_form(self) -> Generalize.Config:
             if (self.columns is None) == (self.quasi_identifiers is None):
@@ -77,7 +82,16 @@ class Generalize:
                 raise MisfitError("asks for groups of single columns", "give quasi_identifiers instead of columns")
             if "loss" in self.model_fields_set and self.search != "full_domain":
                 raise MisfitError("is for nothing", "give search: full_domain, or leave it out", ("loss",))
+            self._check_presence()
             return self
+
+        def _check_presence(self) -> None:
+            if self.presence is not None and self.search != "full_domain":
+                # groups of Mondrian may have names that hold others: then nobody knows which one a person is in
+                raise MisfitError("can't be kept by this search", "give search: full_domain", ("presence",))
+            if self.presence is not None and self.presence.delta[0] > 0 and self.suppression_limit > 0:
+                wrong = "asks for somebody of every group to be there, and lets groups be suppressed"
+                raise MisfitError(wrong, "leave suppression_limit out, or begin delta at 0", ("presence", "delta"))
 
     name: ClassVar[str] = "generalize"
     types: ClassVar[frozenset[ColumnType]] = frozenset(get_args(ColumnType))
@@ -121,6 +135,7 @@ class Generalize:
                 config.subject,
                 config.search,
                 config.loss,
+                config.presence,
             )
             return grouping(wanted, columns)
         outputs: dict[str, ColumnType] = {}

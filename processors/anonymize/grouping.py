@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from processors.anonymize.full_domain import generalized
-from processors.anonymize.protocol import Batch, Columns, Formed, Treatment, column_of
+from processors.anonymize.protocol import Batch, Beside, Columns, Formed, Treatment, column_of
 from processors.privacy import requested
 from processors.privacy.classes import ascending, codes_of
 from processors.privacy.climb import check as check_steps
@@ -29,7 +29,7 @@ from processors.privacy.unreachable import Unreachable
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.errors import Fatal
-from schemas.task.model import Column, Strict
+from schemas.task.model import Column, Name, Strict
 
 GROUPED: frozenset[ColumnType] = frozenset({"string", "bool", "int64", "float64", "decimal", "date", "timestamp"})
 Search = Literal["mondrian", "full_domain"]
@@ -67,6 +67,29 @@ class Closeness(Strict):
     order: list[str] | None = Field(default=None, description="The values from the least on, where text has an order.")
 
 
+class Population(Strict):
+    """Everyone who might be in the table, each once."""
+
+    table: Name = Field(description="Another table of the task; it has the quasi-identifiers, of the same types.")
+
+
+class Presence(Strict):
+    """How sure anyone may be that somebody of a population is in the table (delta-presence)."""
+
+    population: Population = Field(description="Everyone who might be in the table.")
+    delta: list[float] = Field(
+        min_length=2,
+        max_length=2,
+        description="The share of its people in the population that a group has, at least and at most: [0, 0.5].",
+    )
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Presence:
+        if not 0 <= self.delta[0] <= self.delta[1] <= 1:
+            raise MisfitError("is no range", "give two shares from 0 to 1, ascending", ("delta",))
+        return self
+
+
 def asked(diversity: list[Diversity], closeness: list[Closeness]) -> dict[str, tuple[Any, Any]]:
     """Sensitive column: what is asked of it, in the words of the measures."""
     found: dict[str, tuple[Any, Any]] = {}
@@ -94,6 +117,7 @@ class Wanted:
     subject: str | None
     search: Search = "mondrian"
     loss: Measure = "ncp"
+    presence: Presence | None = None
 
 
 def grouping(wanted: Wanted, columns: Columns) -> Treatment:
@@ -102,7 +126,12 @@ def grouping(wanted: Wanted, columns: Columns) -> Treatment:
     names = wanted.quasi_identifiers
 
     def form(whole: Batch) -> Formed:
-        found = _searched(wanted, whole.frame, columns)
+        try:
+            found = _searched(wanted, whole, columns)
+        except MisfitError as misfit:
+            if misfit.at != ("population",) or not whole.window:
+                raise Fatal(f"no groups can be looked for: {misfit.wrong}; {misfit.right}") from misfit
+            found = None  # a population that still grows may lack some for a while
         if isinstance(found, Formed):
             return found
         if not whole.window:
@@ -113,17 +142,26 @@ def grouping(wanted: Wanted, columns: Columns) -> Treatment:
 
     looks = dict.fromkeys([*names, *wanted.sensitive, *([wanted.subject] if wanted.subject else [])])
     outputs: dict[str, ColumnType] = dict.fromkeys(names, "string")
-    return Treatment(outputs, form=form, looks=tuple(looks))
+    beside = []
+    if wanted.presence is not None:
+        at = ("presence", "population", "table")
+        beside = [Beside(wanted.presence.population.table, {name: columns[name] for name in names}, at)]
+    return Treatment(outputs, form=form, looks=tuple(looks), beside=tuple(beside))
 
 
-def _searched(wanted: Wanted, table: pl.DataFrame, columns: Columns) -> Formed | Infeasible | Unreachable:
+def _searched(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Infeasible | Unreachable:
     """The table in groups, or why there are none."""
-    kinds = {name: columns[name].type for name in wanted.quasi_identifiers}
+    table, names = whole.frame, wanted.quasi_identifiers
+    population = None if wanted.presence is None else whole.others[wanted.presence.population.table].select(names)
+    everyone = table if population is None else pl.concat([table.select(names), population])
+    kinds = {name: columns[name].type for name in names}
     axes = {
         name: dimension(columns[name], wanted.grains.get(name, Grain()), known)
-        for name, known in surveys(table, kinds).items()
+        for name, known in surveys(everyone, kinds).items()
     }
-    return (_by_levels if wanted.search == "full_domain" else _by_boxes)(wanted, table, axes)
+    if wanted.search == "full_domain":
+        return _by_levels(wanted, table, axes, population)
+    return _by_boxes(wanted, table, axes)
 
 
 def _by_boxes(wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension]) -> Formed | Infeasible:
@@ -144,18 +182,19 @@ def _by_boxes(wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension]
     )
 
 
-def _by_levels(wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension]) -> Formed | Unreachable:
+def _by_levels(
+    wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension], population: pl.DataFrame | None
+) -> Formed | Unreachable:
     close = [one for _, several in wanted.sensitive.values() for one in several]
     asked = Demands(
         wanted.k,
         wanted.subject,
         tuple(one for several, _ in wanted.sensitive.values() for one in several),
         tuple(replace(one, order=_whole_order(table[one.column], one.order)) for one in close),
+        None if wanted.presence is None or not table.height else (wanted.presence.delta[0], wanted.presence.delta[1]),
     )
-    try:
-        found = generalized(table, axes, wanted.grains, asked, wanted.limit, wanted.loss)
-    except MisfitError as misfit:
-        raise Fatal(f"no search is possible: {misfit.wrong}; {misfit.right}") from misfit
+    population = population if asked.presence is not None else None
+    found = generalized(table, axes, wanted.grains, asked, wanted.limit, wanted.loss, population)
     return found if isinstance(found, Unreachable) else Formed(found.columns, found.kept)
 
 

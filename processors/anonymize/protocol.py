@@ -25,6 +25,16 @@ class Batch:
     frame: pl.DataFrame
     draw: Draw
     window: bool
+    others: Mapping[str, pl.DataFrame] = field(default_factory=dict)  # other tables of the task, as they came
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Columns of another table of the task that a method looks at, and the options that say so."""
+
+    table: str
+    columns: Mapping[str, Column]
+    at: tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,15 @@ class Formed:
     linked: pl.DataFrame | None = None
 
 
+@dataclass(frozen=True)
+class Leaving:
+    """What all methods that look at a table as a whole let through, and how many records each of them left out."""
+
+    rows: pl.DataFrame
+    linked: pl.DataFrame | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
 Columns = Mapping[str, Column]
 Treat = Callable[[Batch], list[pl.Expr | pl.Series]]
 Form = Callable[[Batch], Formed]  # of the whole table
@@ -51,7 +70,8 @@ class Treatment:
     Most treat records as they pass. One that gives a guarantee for groups of records has `form` instead: it sees the
     columns in `looks` of all records of the table at once. Where the guarantee can't be had it raises `Fatal`, or of a
     table that still grows keeps nothing. It may take columns out of the table (`removes`) and put them into a second
-    one (`linked`), whose name ends in `suffix`.
+    one (`linked`), whose name ends in `suffix`. One that `clears` forms no groups: it leaves records out or empties
+    cells before another forms them. `beside` are other tables that it looks at.
     """
 
     outputs: Mapping[str, ColumnType]
@@ -61,6 +81,8 @@ class Treatment:
     removes: tuple[str, ...] = ()
     suffix: str = ""
     linked: Mapping[str, ColumnType] = field(default_factory=dict)
+    clears: bool = False
+    beside: tuple[Beside, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,25 @@
 """The anonymization methods of a table, compiled into one function from a frame to a frame.
 
 Always holds: the rows and their order stay; a column is written by one method at most; what comes out depends on the
-frame, the run's key and the records' identities alone. A method that forms groups sees a whole table before the others
-see its rows, one batch at a time; it alone may leave rows out. Methods are applied in the order of ORDER, then others
-by name, whatever order they are written in; since no column has two methods, that shows in the certificate alone. Knows
-methods only by what was found; knows no topic or release.
+frame, the run's key and the records' identities alone. Methods that look at a whole table, one that forms groups and
+those that leave records out before it, do so before the others see its rows, one batch at a time. Methods are applied
+in the order of ORDER, then others by name, whatever order they are written in; since no column has two methods, that
+shows in the certificate alone. Knows methods only by what was found; knows no topic or release.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from pydantic import ValidationError
 
-from processors.anonymize.protocol import Anonymization, Batch, Formed, Treatment
+from processors.anonymize.protocol import Anonymization, Batch, Beside, Formed, Leaving, Treatment
 from processors.anonymize.randomness import Draw
 from processors.wrong_config import ConfigError, MisfitError, Read, Wrong, embedded, explain
 from schemas.columns import IDENTITY, ColumnType
-from schemas.task.model import Column, Method
+from schemas.task.model import Column, Kind, Method
 
 ORDER = (
     "suppress",
@@ -39,17 +39,40 @@ ORDER = (
 
 @dataclass(frozen=True)
 class CompiledMethods:
-    """`looks` are the columns that `form` has to see of the whole table; none where no method forms groups."""
+    """`group` is the last method that looks at the whole table, `cleared` are those that do so before it.
+
+    `looks` are the columns that they have to see; none where no method looks at the whole table.
+    """
 
     table: str
     output_columns: dict[str, ColumnType]
     treatments: tuple[Treatment, ...]
     group: Treatment | None = None
     group_method: str = ""
+    cleared: tuple[tuple[str, Treatment], ...] = ()
+
+    @property
+    def wholes(self) -> tuple[tuple[str, Treatment], ...]:
+        """The methods that look at the whole table, by name, as they follow each other."""
+        return (*self.cleared, *([] if self.group is None else [(self.group_method, self.group)]))
 
     @property
     def looks(self) -> tuple[str, ...]:
-        return self.group.looks if self.group else ()
+        return tuple(dict.fromkeys(name for _, one in self.wholes for name in one.looks))
+
+    @property
+    def written(self) -> dict[str, ColumnType]:
+        """The columns that they leave in the table as they may be published."""
+        found: dict[str, ColumnType] = {}
+        for _, one in self.wholes:
+            found |= one.outputs
+            found = {name: kind for name, kind in found.items() if name not in one.removes}
+        return found
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """What they look at of other tables."""
+        return tuple(other for _, one in self.wholes for other in one.beside)
 
     @property
     def linked(self) -> str | None:
@@ -57,16 +80,39 @@ class CompiledMethods:
         return f"{self.table}_{self.group.suffix}" if self.group and self.group.linked else None
 
     def form(
-        self, table: pl.DataFrame, identities: pl.Series, key: bytes, window: bool
+        self,
+        table: pl.DataFrame,
+        identities: pl.Series,
+        key: bytes,
+        window: bool,
+        others: Mapping[str, pl.DataFrame] | None = None,
     ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        """(the table's rows that stay, with the columns that the group's method writes as they may be published,
+        """(the table's rows that stay, with the columns that these methods write as they may be published,
         the rows of the table beside it)."""
-        if self.group is None or self.group.form is None:
-            return table, None
-        draw = Draw(key, self.table, identities.cast(pl.Int64, wrap_numerical=True))
-        formed: Formed = self.group.form(Batch(table.select(self.looks), draw, window))
-        rest = table.drop(*self.group.removes, *(name for name in self.group.outputs if name in table.columns))
-        return pl.concat([rest, formed.columns], how="horizontal").filter(formed.kept), formed.linked
+        leaving = self.leaving(table, identities, key, window, others)
+        return leaving.rows, leaving.linked
+
+    def leaving(
+        self,
+        table: pl.DataFrame,
+        identities: pl.Series,
+        key: bytes,
+        window: bool,
+        others: Mapping[str, pl.DataFrame] | None = None,
+    ) -> Leaving:
+        """The same, and what each method left out; each sees what those before it let through."""
+        linked, left_out = None, dict[str, int]()
+        for method, one in self.wholes:
+            if one.form is None:
+                continue
+            draw = Draw(key, self.table, identities.cast(pl.Int64, wrap_numerical=True))
+            formed: Formed = one.form(Batch(table.select(one.looks), draw, window, others or {}))
+            rest = table.drop(*one.removes, *(name for name in one.outputs if name in table.columns))
+            left_out[method] = left_out.get(method, 0) + table.height - int(formed.kept.sum() or 0)
+            table = pl.concat([rest, formed.columns], how="horizontal").filter(formed.kept)
+            identities = identities.filter(formed.kept)
+            linked = formed.linked if linked is None else linked
+        return Leaving(table, linked, {method: count for method, count in left_out.items() if count})
 
     def apply(self, frame: pl.DataFrame, key: bytes, window: bool) -> pl.DataFrame:
         """The anonymized frame; `key` is the run's, and `frame` has the records' identities as `_id`.
@@ -84,8 +130,12 @@ def compile_methods(
     columns: Mapping[str, Column],
     methods: Sequence[Method],
     found: Mapping[str, type[Anonymization]],
+    others: Mapping[str, Mapping[str, Kind]] | None = None,
 ) -> CompiledMethods:
-    """The methods of a table; raises `ConfigError` with every mistake, paths from the list of methods on."""
+    """The methods of a table; raises `ConfigError` with every mistake, paths from the list of methods on.
+
+    `others`: the columns of all tables of the task, to look whether those are there that methods look at besides.
+    """
     planned: list[tuple[int, str, Treatment]] = []
     mistakes: list[Wrong] = []
     for i, method in enumerate(methods):
@@ -94,6 +144,7 @@ def compile_methods(
             planned.append((i, method.method, treatment))
     mistakes += _written_twice(planned)
     mistakes += _grouped_twice(planned)
+    mistakes += [] if others is None else _not_beside(table, planned, others)
     if mistakes:
         raise ConfigError(mistakes)
     planned.sort(key=lambda one: ORDER.index(one[1]) if one[1] in ORDER else len(ORDER))
@@ -103,9 +154,12 @@ def compile_methods(
         outputs.update(treatment.outputs)
         for name in treatment.removes:
             del outputs[name]
-    groups = [(treatment, method) for _, method, treatment in planned if treatment.form is not None]
+    wholes = [(method, treatment) for _, method, treatment in planned if treatment.form is not None]
+    wholes.sort(key=lambda one: not one[1].clears)
     single = tuple(treatment for treatment in treatments if treatment.form is None)
-    return CompiledMethods(table, outputs, single, *(groups[0] if groups else ()))
+    if not wholes:
+        return CompiledMethods(table, outputs, single)
+    return CompiledMethods(table, outputs, single, wholes[-1][1], wholes[-1][0], tuple(wholes[:-1]))
 
 
 def embed_files(methods: Sequence[Method], found: Mapping[str, type[Anonymization]], read: Read) -> list[Method]:
@@ -161,8 +215,28 @@ def _written_twice(planned: list[tuple[int, str, Treatment]]) -> list[Wrong]:
 
 def _grouped_twice(planned: list[tuple[int, str, Treatment]]) -> list[Wrong]:
     """Two groupings of one table would each be undone by what the other tells."""
-    groups = [(i, name) for i, name, treatment in planned if treatment.form is not None]
+    groups = [i for i, _, treatment in planned if treatment.form is not None and not treatment.clears]
     return [
         Wrong((i, "method"), "the table's records are grouped already", "name all quasi-identifiers in one method")
-        for i, _ in groups[1:]
+        for i in groups[1:]
     ]
+
+
+def _not_beside(
+    table: str, planned: list[tuple[int, str, Treatment]], others: Mapping[str, Mapping[str, Kind]]
+) -> Iterator[Wrong]:
+    """Tables and columns that methods look at besides, and that are not there."""
+    for i, beside in ((i, beside) for i, _, treatment in planned for beside in treatment.beside):
+        at = (i, *beside.at)
+        if beside.table not in others or beside.table == table:
+            told = "is the table itself" if beside.table == table else f"{beside.table} is no table of the task"
+            yield Wrong(at, told, f"name one of {', '.join(name for name in others if name != table) or 'the others'}")
+            continue
+        kinds = others[beside.table]
+        for name, column in beside.columns.items():
+            if name not in kinds:
+                right = f"give it the column, of type {column.type}"
+                yield Wrong(at, f"{beside.table} has no column {name}", right)
+            elif kinds[name] != column.kind:
+                wrong = f"{name} of {beside.table} is of type {kinds[name].type}"
+                yield Wrong(at, wrong, f"give it the type that it has in {table}, {column.type}")

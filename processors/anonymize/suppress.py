@@ -3,7 +3,8 @@
 With `where` the values of those records alone are removed that meet a condition over the record. A condition that is
 null or can't be computed counts as met, so that nothing leaves by mistake. With `rarer_than` values are removed that
 too few records of the table have. `records` leaves whole records out instead. Where more would go than `limit` allows,
-a snapshot halts and says how much it would be, and of a continuous run nothing of the table leaves.
+a snapshot halts and says how much it would be, and of a continuous run nothing of the table leaves. Where a method
+forms groups of the table, it does so of what is left here.
 """
 
 from __future__ import annotations
@@ -105,7 +106,10 @@ class Suppress:
         looks = tuple(dict.fromkeys([*outputs, *sorted(uses)]))
         written: dict[str, ColumnType] = {} if config.records else dict(outputs)
         return Treatment(
-            written, form=lambda whole: _formed(whole, config, [gone(name) for name in outputs], met), looks=looks
+            written,
+            form=lambda whole: _formed(whole, config, [gone(name) for name in outputs], met),
+            looks=looks,
+            clears=True,
         )
 
 

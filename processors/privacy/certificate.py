@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ from processors.privacy.statement import (
     StatedCloseness,
     StatedColumn,
     StatedDiversity,
+    StatedPresence,
     Statement,
     Suppression,
     UsedMethod,
@@ -182,7 +183,10 @@ def _exact(value: Any) -> Any:
 def _guarantee(finding: Finding) -> Guarantee:
     request, measured = finding.request, finding.measured
     asked = Level(
-        k=request.k, diversity=[*map(_diversity, request.diversity)], closeness=[*map(_closeness, request.closeness)]
+        k=request.k,
+        diversity=[*map(_diversity, request.diversity)],
+        closeness=[*map(_closeness, request.closeness)],
+        presence=None if request.presence is None else StatedPresence.model_validate(asdict(request.presence)),
     )
     reached = Level(
         k=measured.k,

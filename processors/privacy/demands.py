@@ -24,7 +24,7 @@ from processors.wrong_config import MisfitError
 
 @dataclass(frozen=True)
 class Demands:
-    """`presence`: bounds of the share that a class has of its people in the population.
+    """`presence`: bounds of the share that a class has of its people in the population, which has each of them once.
 
     `reference`: t is the distance to what is released, or to the table before anything was suppressed.
     """
@@ -88,7 +88,7 @@ def judge(groups: Groups, asked: Demands, most: int) -> Verdict:
             own, segments = groups.pairs(one.column).segments()
             failing[own] |= ~reaches(segments, one)
     if asked.presence is not None and groups.known is not None:
-        shares = groups.rows / groups.known
+        shares = people(groups, asked) / groups.known
         low, high = asked.presence
         failing |= (groups.rows > 0) & ((shares < low) | (shares > high))
     _mark_distant(groups, asked, failing)
@@ -113,6 +113,11 @@ def distance(segments: Segments, reference: Ints, kind: str) -> NDArray[np.float
 def subjects(groups: Groups, column: str) -> Ints:
     """How many distinct subjects each class has."""
     return np.bincount(groups.pairs(column).own, minlength=len(groups.rows))
+
+
+def people(groups: Groups, asked: Demands) -> Ints:
+    """How many of the population each class has: its subjects, or its rows where nobody tells whose they are."""
+    return groups.rows if asked.subject is None else subjects(groups, asked.subject)
 
 
 def _small(groups: Groups, asked: Demands) -> Marks:

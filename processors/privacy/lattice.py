@@ -10,12 +10,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from processors.privacy.costs import COSTS
-from processors.privacy.demands import Demands
+from processors.privacy.demands import Demands, people
 from processors.privacy.levels import Levels
-from processors.privacy.rollup import Ints, Leaves, leaves_of
+from processors.privacy.rollup import Ints, Leaves, base, leaves_of
 from processors.privacy.unreachable import Unreachable, unreachable
 from processors.privacy.walk import Optimum, Walk
 from processors.wrong_config import MisfitError
@@ -35,10 +36,13 @@ def search(
     _check(frame, levels, asked, limit, metric, population)
     own = {name: one.with_null() if _has_null(name, frame, population) else one for name, one in levels.items()}
     leaves = _leaves(frame, own, asked, population)
-    if leaves.known is not None and (leaves.known < leaves.rows).any():
-        raise MisfitError(
-            "lacks rows of the table", "give a population that has everyone of the table", ("population",)
-        )
+    if leaves.known is not None:
+        lacking = int(np.maximum(people(base(leaves), asked) - leaves.known, 0).sum())
+        if lacking:
+            told = (
+                f"the population lacks {lacking:,} of the table's {'records' if asked.subject is None else 'subjects'}"
+            )
+            raise MisfitError(told, "give one that has everyone of the table, once", ("population",))
     walk = Walk(leaves, list(own.values()), asked, math.floor(limit * leaves.total + 1e-9), metric)
     found = walk.run(list(own))
     return unreachable(walk.top(), asked, limit, walk.fewest) if found is None else found

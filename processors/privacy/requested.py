@@ -38,6 +38,15 @@ class Closeness:
 
 
 @dataclass(frozen=True)
+class Presence:
+    """The share of its people in the population, a table of the task, that a class has at least and at most."""
+
+    population: str
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
 class Request:
     """What is asked of the classes that some quasi-identifiers form. `subject`: whose distinct values k counts.
 
@@ -53,6 +62,7 @@ class Request:
     suppression_limit: float | None = None
     hierarchies: Mapping[str, list[list[str]]] = field(default_factory=dict, compare=False)
     search: str | None = field(default=None, compare=False)
+    presence: Presence | None = None
 
     @property
     def sensitive(self) -> tuple[str, ...]:
@@ -101,7 +111,15 @@ def _request(options: Mapping[str, Any]) -> Request:
         suppression_limit=None if limit is None else float(limit),
         hierarchies=dict(_hierarchies(options)),
         search=options.get("search"),
+        presence=_presence(options.get("presence")),
     )
+
+
+def _presence(given: Any) -> Presence | None:
+    if not isinstance(given, Mapping):
+        return None
+    least, most = given["delta"]
+    return Presence(given["population"]["table"], float(least), float(most))
 
 
 def _hierarchies(options: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:

@@ -115,12 +115,26 @@ class StatedCloseness(Stated):
     order: list[Text] | None = None
 
 
+class StatedPresence(Stated):
+    """The share of its people in the population that a class has, at least and at most.
+
+    The evidence is the run alone: it had the population, and published nothing that doesn't keep these bounds. The
+    published rows don't show it to anyone who hasn't.
+    """
+
+    population: Text
+    least: float
+    most: float
+    evidence: Literal["run"] = "run"
+
+
 class Level(Stated):
-    """k, l and t, as requested or as reached."""
+    """k, l and t, as requested or as reached; presence as requested."""
 
     k: int | None = None
     diversity: list[StatedDiversity] = Field(default_factory=list)
     closeness: list[StatedCloseness] = Field(default_factory=list)
+    presence: StatedPresence | None = None
 
 
 class Reference(Stated):

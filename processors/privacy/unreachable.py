@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from processors.privacy.demands import Demands, distance, judge, subjects
+from processors.privacy.demands import Demands, distance, judge, people, subjects
 from processors.privacy.diversity import entropy, recursive
 from processors.privacy.requested import Closeness, Diversity
 from processors.privacy.rollup import Groups
@@ -82,7 +82,7 @@ def _reached_t(top: Groups, asked: Closeness) -> Closeness:
 def _reached_presence(top: Groups, asked: Demands) -> tuple[float, float] | None:
     if asked.presence is None or top.known is None:
         return asked.presence
-    shares = top.rows / top.known
+    shares = people(top, asked) / top.known
     low = math.floor(float(shares.min()) * 10**DIGITS) / 10**DIGITS
     high = math.ceil(float(shares.max()) * 10**DIGITS) / 10**DIGITS
     return min(asked.presence[0], low), max(asked.presence[1], high)

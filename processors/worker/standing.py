@@ -6,7 +6,7 @@ looked at as a whole; of them stands what the grouping lets through, as it may b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -32,19 +32,13 @@ class State:
     derived: dict[str, Derived] = field(default_factory=dict)
     leaving: dict[str, pl.DataFrame] = field(default_factory=dict)  # table -> what may leave, where that is grouped
     beside: dict[str, pl.DataFrame] = field(default_factory=dict)  # rows of the tables that methods make beside others
+    left_out: dict[str, Mapping[str, int]] = field(default_factory=dict)  # table -> method -> records that don't leave
 
     def collected(self, name: str) -> pl.DataFrame | None:
         return self.leaving.get(name, self.survivors.rows.get(name))
 
     def computed(self, name: str) -> pl.DataFrame:
         return self.leaving.get(name, self.derived[name].rows)
-
-    def suppressed(self, name: str) -> int:
-        """How many records of a table were left out so that the others may leave."""
-        if name not in self.leaving:
-            return 0
-        whole = self.derived[name].rows if name in self.derived else self.survivors.rows[name]
-        return whole.height - self.leaving[name].height
 
 
 def stand(part: RunPart, upto: int) -> State:
@@ -60,7 +54,7 @@ def stand(part: RunPart, upto: int) -> State:
         group = collected.output_plan.methods.group
         if group and name in survivors.rows:
             formed = _form(part, collected.output_plan, survivors.rows[name], HASH, state)
-            state.leaving[name] = formed.select(HASH, POSITION, *group.outputs)
+            state.leaving[name] = formed.select(HASH, POSITION, *collected.output_plan.methods.written)
     for name, computed in plan.derived.items():
         if computed.output_plan.methods.group:
             state.leaving[name] = _form(part, computed.output_plan, derived[name].rows, IDENT, state)
@@ -70,14 +64,25 @@ def stand(part: RunPart, upto: int) -> State:
 def _form(part: RunPart, output: OutputPlan, rows: pl.DataFrame, identity: str, state: State) -> pl.DataFrame:
     window = part.info.mode == "continuous"
     try:
-        leaving, beside = output.methods.form(rows, rows.get_column(identity), part.info.key, window)
+        leaving = output.methods.leaving(rows, rows.get_column(identity), part.info.key, window, _others(output, state))
     except Fatal as error:
         raise Fatal(f"table {output.name}: {error}") from error
-    if output.linked is not None and beside is not None:
+    if output.linked is not None and leaving.linked is not None:
         names = list(output.linked.output)
         rank = pl.struct(names).hash(seed(part.info.key, output.linked.name))
-        state.beside[output.linked.name] = beside.select(rank.alias(IDENT), *names)
-    return leaving
+        state.beside[output.linked.name] = leaving.linked.select(rank.alias(IDENT), *names)
+    state.left_out[output.name] = leaving.left_out
+    return leaving.rows
+
+
+def _others(output: OutputPlan, state: State) -> dict[str, pl.DataFrame]:
+    """The tables that methods look at besides, whole; one that nothing came to yet is empty."""
+    there = state.survivors.rows | {name: derived.rows for name, derived in state.derived.items()}
+    found = {}
+    for other in output.methods.beside:
+        empty = pl.DataFrame(schema={name: column.kind.polars for name, column in other.columns.items()})
+        found[other.table] = there.get(other.table, empty).select(empty.columns)
+    return found
 
 
 def pieces(part: RunPart, before: State | None, after: State, first: bool) -> Iterator[Piece]:
@@ -113,8 +118,7 @@ def _collected(part: RunPart, name: str, change: Difference, first: bool) -> Ite
         rows = _published(frame, change.appeared).rename({HASH: IDENT})
         yield name, rows.height, prepared(rows, none, table.output_plan, part.info, first)
     if change.gone.height:
-        group = table.output_plan.methods.group
-        written = {} if group is None else {column: polars_type(kind) for column, kind in group.outputs.items()}
+        written = {column: polars_type(kind) for column, kind in table.output_plan.methods.written.items()}
         empty = pl.DataFrame(schema=table.carried_schema | written)
         yield name, change.gone.height, prepared(empty, change.gone, table.output_plan, part.info, first)
 
@@ -143,13 +147,10 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
         found[table]["prepared"] = rows.height
     found |= {table: {**derived.counts} for table, derived in after.derived.items()}
     found |= {table: {"read": rows.height, "prepared": rows.height} for table, rows in after.beside.items()}
-    outputs = part.info.plan.outputs()
-    for table in after.leaving:
-        suppressed = after.suppressed(table)
-        if suppressed:
-            rule = f"{outputs[table].methods.group_method}.suppressed"
-            found[table]["prepared"] -= suppressed
-            found[table]["dropped"] = {**found[table].get("dropped", {}), rule: suppressed}
+    for table, left_out in after.left_out.items():
+        found[table]["prepared"] -= sum(left_out.values())
+        rules = {f"{method}.suppressed": count for method, count in left_out.items()}
+        found[table]["dropped"] = {**found[table].get("dropped", {}), **rules}
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from control_api.cli.verifying import verify_files
 from tests.faults.rig import Rig, eventually
 from tests.oracle import prepare
 from tests.oracle.prepare import load_task
@@ -191,3 +192,85 @@ def test_records_with_rare_values_are_left_out_and_counted(rig: Rig, tmp_path: P
     assert (counts["read"], counts["prepared"], counts["dropped"]) == (10, 8, {"suppress.suppressed": 2})
     assert sorted(row["city"] for row in rig.rows(run, "person")) == ["Bonn"] * 3 + ["Oslo"] * 5
     assert {row["age"] for row in rig.rows(run, "person")} == {30}
+
+
+LEVELS = """
+task: levels
+mode: snapshot
+tables:
+  citizen:
+    columns:
+      id:   {type: int64}
+      age:  {type: int64}
+      city: {type: string}
+    sources: {register: {connector: jsonl, path: citizen.jsonl}}
+    anonymize:
+      - {method: suppress, where: "true", records: true}
+  person:
+    columns:
+      id:   {type: int64}
+      age:  {type: int64}
+      city: {type: string}
+      ill:  {type: string}
+    sources: {clinic: {connector: jsonl, path: person.jsonl}}
+    anonymize:
+      - {method: suppress, columns: [ill], rarer_than: 5, records: true, limit: 0.1}
+      - method: generalize
+        quasi_identifiers: [age, city]
+        search: full_domain
+        k: 4
+        l: [{column: ill, l: 2}]
+        presence: {population: {table: citizen}, delta: [0, 0.4]}
+        grain: {age: {steps: [5, 10, 20, 40]}, city: {hierarchy: cities.csv}}
+        suppression_limit: 0.1
+"""
+NORTH = {"Oslo": "Norway", "Bergen": "Norway", "Malmo": "Sweden"}
+
+
+def test_levels_keep_people_of_a_population_unsure_and_are_certified(rig: Rig, tmp_path: Path) -> None:
+    draw = Random(6)
+    citizens = [{"id": n, "age": draw.randrange(18, 90), "city": draw.choice(list(NORTH))} for n in range(1500)]
+    # whoever is old is ill more often, so ages have to be told coarsely for nobody to be there too surely
+    there = [one for one in citizens if draw.random() < one["age"] / 200]
+    ills = ["plague" if n < 3 else draw.choice(["flu", "cold", "none"]) for n in range(len(there))]
+    people = [{**one, "ill": ill} for one, ill in zip(there, ills, strict=True)]
+    for name, rows in (("citizen", citizens), ("person", people)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "cities.csv").write_text("".join(f"{city};{country};North\n" for city, country in NORTH.items()))
+    path = tmp_path / "levels.task.yaml"
+    path.write_text(LEVELS)
+    run = rig.start(path)
+    counts = rig.wait(run)["tables"]["person"]
+    published = rig.rows(run, "person")
+    assert rig.rows(run, "citizen") == []
+    assert counts["dropped"]["suppress.suppressed"] == 3
+    assert counts["read"] == len(people) == len(published) + sum(counts["dropped"].values())
+    found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in published:
+        found[row["age"], row["city"]].append(row)
+    for (ages, place), group in found.items():
+        low, high = (int(bound) for bound in ages.split("..")) if ages != "*" else (0, 99)
+        known = [one for one in citizens if low <= one["age"] <= high and place in _places(one["city"])]
+        assert len(group) >= 4
+        assert len({row["ill"] for row in group}) >= 2
+        assert len(group) <= 0.4 * len(known)
+    assert len(found) > 1
+    assert len({len(_span(ages)) for ages, _ in found}) == 1, "one level for all"
+    document = rig.call("POST", f"/runs/{run}/outbox/person/certificate")
+    cert, data = tmp_path / "cert.json", tmp_path / "person.jsonl"
+    cert.write_text(json.dumps(document))
+    data.write_text("".join(json.dumps(row) + "\n" for row in published))
+    assert verify_files(cert, [data], None).mismatches == []
+    (guarantee,) = document["guarantees"]
+    assert guarantee["requested"]["presence"]["most"] == 0.4
+    assert guarantee["reached"]["k"] == min(map(len, found.values()))
+    assert 0 < guarantee["loss"]["ncp"] < 1
+
+
+def _places(city: str) -> tuple[str, str, str]:
+    return city, NORTH[city], "North"
+
+
+def _span(ages: str) -> range:
+    low, _, high = ages.partition("..")
+    return range(int(low), int(high) + 1) if high else range(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from random import Random
@@ -31,6 +31,7 @@ BY: dict[str, Any] = {
     "grain": {"age": {"steps": list(STEPS)}, "city": {"rows": CITIES}},
 }  # fmt: skip
 Row = tuple[int | None, str | None, str, str]
+Person = tuple[int | None, str | None]
 ROWS = st.lists(
     st.tuples(
         st.one_of(st.none(), st.integers(0, 99)),
@@ -53,9 +54,14 @@ def table_of(rows: list[Row]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.int_range(len(rows)).alias("row"))
 
 
-def formed(rows: list[Row], window: bool = False, **options: Any) -> pl.DataFrame:
-    table = table_of(rows)
-    out, beside = methods_of(**options).form(table, table["row"], bytes(32), window)
+def formed(
+    rows: list[Row], window: bool = False, people: Sequence[Person] | None = None, **options: Any
+) -> pl.DataFrame:
+    table, others = table_of(rows), {}
+    if people is not None:
+        schema = {"age": pl.Int64, "city": pl.String}
+        others["citizen"] = pl.DataFrame(list(people), schema=schema, orient="row")
+    out, beside = methods_of(**options).form(table, table["row"], bytes(32), window, others)
     assert beside is None
     return out
 
@@ -76,21 +82,39 @@ def at(value: Any, column: str, level: int) -> tuple[str | None, float]:
     return f"{value // step * step}", step
 
 
-def least_loss(rows: list[Row], limit: float, kept: Callable[[list[Row]], bool]) -> float | None:
+def extent_of(people: Sequence[Person | Row]) -> int:
+    """Of all cells that there are."""
+    ages = [one[0] for one in people if one[0] is not None]
+    return (max(ages) // 5 - min(ages) // 5 + 1) * 5 - 1 if ages else 0
+
+
+def least_loss(
+    rows: list[Row],
+    limit: float,
+    kept: Callable[[list[Row]], bool],
+    people: Sequence[Person] = (),
+    delta: tuple[float, float] = (0.0, 1.0),
+) -> float | None:
     """Of all pairs of levels; a suppressed record loses all. Numbers: extents over that of all cells."""
-    ages = [row[0] for row in rows if row[0] is not None]
-    extent = (max(ages) // 5 - min(ages) // 5 + 1) * 5 - 1 if ages else 0
-    best = None
+    extent, best = extent_of([*rows, *people]), None
     for up_age, up_city in product(range(len(STEPS) + 1), range(4)):
         groups: defaultdict[Any, list[Row]] = defaultdict(list)
         for row in rows:
             groups[at(row[0], "age", up_age)[0], at(row[1], "city", up_city)[0]].append(row)
-        gone = [row for group in groups.values() if not kept(group) for row in group]
+        known = Counter((at(age, "age", up_age)[0], at(city, "city", up_city)[0]) for age, city in people)
+        if delta[0] > 0 and any(name not in groups for name in known):
+            continue
+        failing = {
+            name
+            for name, group in groups.items()
+            if not kept(group) or (people and not delta[0] <= len(group) / known[name] <= delta[1])
+        }
+        gone = [row for name in failing for row in groups[name]]
         if len(gone) > limit * len(rows):
             continue
         lost = float(len(gone))
-        for group in groups.values():
-            for age, city, *_ in group if kept(group) else ():
+        for name, group in groups.items():
+            for age, city, *_ in group if name not in failing else ():
                 wide = at(age, "age", up_age)[1]
                 own = wide if wide in (0.0, 1.0) else min(1.0, (wide - 1) / extent)
                 lost += (own + at(city, "city", up_city)[1]) / 2
@@ -98,9 +122,8 @@ def least_loss(rows: list[Row], limit: float, kept: Callable[[list[Row]], bool])
     return best
 
 
-def loss_of(rows: list[Row], out: pl.DataFrame) -> float:
-    ages = [row[0] for row in rows if row[0] is not None]
-    extent = (max(ages) // 5 - min(ages) // 5 + 1) * 5 - 1 if ages else 0
+def loss_of(rows: list[Row], out: pl.DataFrame, people: Sequence[Person] = ()) -> float:
+    extent = extent_of([*rows, *people])
     lost = float(len(rows) - out.height)
     for row in out.to_dicts():
         name = row["age"]
@@ -138,6 +161,51 @@ def test_it_is_the_best_of_all_levels_that_keep_k(rows: list[Row], subjects: boo
     assert all(kept(group) for group in groups.values())
     assert all(len(names) == 1 for names in called.values()), "one value, one level"
     assert loss_of(rows, out) == pytest.approx(best)
+
+
+DELTA = st.sampled_from([(0.0, 0.5), (0.0, 0.8), (0.3, 0.9), (0.5, 1.0)])
+MORE = st.lists(st.tuples(st.integers(0, 120), st.sampled_from(["Oslo", "Bergen", "Malmo", "Rome"])), max_size=40)
+
+
+@settings(max_examples=80, deadline=None)
+@given(ROWS, MORE, DELTA, st.sampled_from([0.0, 0.2]))
+def test_nobody_of_a_population_is_in_the_table_too_surely(
+    rows: list[Row], more: list[Person], delta: tuple[float, float], limit: float
+) -> None:
+    people = [*((age, city) for age, city, *_ in rows), *more]
+    if delta[0] > 0:
+        limit = 0.0
+    options: dict[str, Any] = {"k": 2, "suppression_limit": limit}
+    options["presence"] = {"population": {"table": "citizen"}, "delta": list(delta)}
+    best = least_loss(rows, limit, lambda group: len(group) >= 2, people, delta)
+    if best is None:
+        with pytest.raises(Fatal, match="no groups keep what is asked for"):
+            formed(rows, people=people, **options)
+        return
+    out = formed(rows, people=people, **options)
+    assert loss_of(rows, out, people) == pytest.approx(best)
+
+
+def test_presence_counts_people_where_it_is_told_whose_records_they_are() -> None:
+    rows: list[Row] = [(30, "Oslo", who, "flu") for who in "aabbcc"]
+    asked = {"k": 2, "presence": {"population": {"table": "citizen"}, "delta": [0, 0.5]}}
+    people = [(30, "Oslo")] * 6
+    assert formed(rows, people=people, subject="who", **asked).height == 6
+    with pytest.raises(Fatal, match=r"presence can't be kept within its bounds: from 0 to 1 it can"):
+        formed(rows, people=people, **asked)
+
+
+def test_a_population_has_everyone() -> None:
+    rows: list[Row] = [(30, "Oslo", "a", "flu")] * 3
+    asked = {"k": 2, "presence": {"population": {"table": "citizen"}, "delta": [0, 0.9]}}
+    for people in ([(30, "Oslo")] * 2, [(30, "Rome")] * 5, []):
+        with pytest.raises(
+            Fatal, match=r"the population lacks [13] of the table's records; give one that has everyone"
+        ):
+            formed(rows, people=people, **asked)
+        assert formed(rows, window=True, people=people, **asked).height == 0
+    assert formed(rows, window=True, people=[(30, "Oslo")] * 4, **asked).height == 3
+    assert formed([], people=[], **asked).height == 0
 
 
 @settings(max_examples=80, deadline=None)
@@ -193,6 +261,16 @@ def test_the_loss_that_is_asked_for_chooses_the_levels() -> None:
         ({"grain": {"age": {"step": 5, "steps": [5]}}}, "0.grain.age: says in several ways"),
         ({"search": "mondrian", "loss": "ncp", "grain": {}}, "0.loss: is for nothing; give search: full_domain"),
         ({"loss": "much"}, "0.loss: "),
+        ({"presence": {"population": {"table": "x"}}}, "0.presence.delta: "),
+        ({"presence": {"population": {"table": "x"}, "delta": [0.5, 0.1]}}, "0.presence.delta: is no range"),
+        (
+            {"presence": {"population": {"table": "x"}, "delta": [0.1, 0.5]}, "suppression_limit": 0.1},
+            "0.presence.delta: asks for somebody of every group to be there, and lets groups be suppressed",
+        ),
+        (
+            {"presence": {"population": {"table": "x"}, "delta": [0, 1]}, "search": "mondrian", "grain": {}},
+            "0.presence: can't be kept by this search; give search: full_domain",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_run(wrong: WrongFor, options: dict[str, Any], told: str) -> None:
@@ -205,5 +283,7 @@ def test_too_many_levels_are_told() -> None:
     method = Method(method="generalize", search="full_domain", quasi_identifiers=list(columns), k=2)
     compiled = compile_methods("t", columns, [method], {"generalize": Generalize})
     table = pl.DataFrame({name: range(100) for name in columns}).with_columns(row=pl.int_range(100))
-    with pytest.raises(Fatal, match=r"no search is possible: has 134,217,728 combinations of levels.*of q0 first"):
+    with pytest.raises(
+        Fatal, match=r"no groups can be looked for: has 134,217,728 combinations of levels.*of q0 first"
+    ):
         compiled.form(table, table["row"], bytes(32), False)

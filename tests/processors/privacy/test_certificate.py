@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -13,7 +14,7 @@ from processors.privacy import certificate
 from processors.privacy.breadth import Breadth
 from processors.privacy.certificate import Facts, MalformedError, compare, make, read, request_of, used
 from processors.privacy.finding import Finding, breadths_of, compact, find
-from processors.privacy.requested import Closeness, Diversity, Request, requests_of
+from processors.privacy.requested import Closeness, Diversity, Presence, Request, requests_of
 from processors.privacy.statement import Statement
 from schemas.columns import ColumnType
 from schemas.task.model import Column, Method
@@ -143,7 +144,19 @@ def test_requests_are_read_however_they_are_written() -> None:
     assert of(t=0.2, sensitive=["s", "u"]).closeness == (Closeness("s", 0.2), Closeness("u", 0.2))
     assert of(t={"s": {"t": 0.2, "distance": "ordered"}}).closeness == (Closeness("s", 0.2, "ordered"),)
     assert of(k=5, subject="who", suppression_limit=0) == Request(("a",), 5, "who", suppression_limit=0.0)
+    presence = {"population": {"table": "citizen"}, "delta": [0, 0.5]}
+    assert of(presence=presence).presence == Presence("citizen", 0.0, 0.5)
     assert requests_of([Method(method="mask", columns={"a": {}})]) == ()
+
+
+def test_presence_is_stated_as_asked_and_by_whose_evidence() -> None:
+    asked = replace(REQUEST, presence=Presence("citizen", 0.0, 0.5))
+    document = make(facts(), [finding(asked)])
+    (guarantee,) = document["guarantees"]
+    told = {"population": "citizen", "least": 0.0, "most": 0.5, "evidence": "run"}
+    assert guarantee["requested"]["presence"] == told
+    assert "presence" not in guarantee["reached"]
+    assert compare(read(document), facts().rows, facts().digest, [finding(asked)]) == []
 
 
 def test_pieces_are_compacted_to_what_is_measured() -> None:

@@ -242,7 +242,7 @@ def test_bad_settings_are_refused() -> None:
     for wrong, rest in calls.items():
         with pytest.raises(MisfitError, match=wrong):
             search(frame.with_columns(**{name: pl.lit("0") for name in many}), *rest)
-    with pytest.raises(MisfitError, match="lacks rows of the table"):
+    with pytest.raises(MisfitError, match="the population lacks 1 of the table's records; give one"):
         search(frame, LEVELS, replace(asked, presence=(0.0, 1.0)), 0.0, "ncp", frame.clear())
     with pytest.raises(MisfitError, match="lacks 1"):
         search(frame, LEVELS, Demands(closeness=(Closeness("s", 0.5, "ordered", ("2", "3")),)))
