@@ -2,7 +2,7 @@
 
 The noise of a record is the same however often the record is emitted within the run, since averages would undo it
 otherwise: it is drawn from the run's key and the record's identity. Bounds are kept by reflection, so no mass piles
-up at them. Whole numbers stay whole, by a rounding that is right in expectation. Null, NaN and infinities stay.
+up at them. Whole numbers stay whole: their noise is of a discrete law. Null, NaN and infinities stay.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
+from processors.anonymize.discrete import whole_noise
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
 from processors.anonymize.randomness import Draw
 from processors.wrong_config import MisfitError
@@ -42,7 +43,8 @@ class Noise(Strict):
         description="The scale in the value's unit: days for a date, seconds for a timestamp.",
     )
     distribution: Literal["uniform", "gaussian", "laplace"] = Field(
-        default="uniform", description="How the noise is distributed around zero."
+        default="uniform",
+        description="How the noise is distributed around zero; that of whole numbers by the discrete law of this name.",
     )
     min: float | None = Field(
         default=None, allow_inf_nan=False, description="The least value of the column; noise is folded back at it."
@@ -139,37 +141,36 @@ def _unit_noise(draw: Draw, column: str, distribution: str) -> pl.Series:
 
 
 def _blurred(values: pl.Series, noise: Noise, column: Column, draw: Draw) -> pl.Series:
+    if column.type not in ("float64", "decimal"):
+        return _whole(values, noise, column.type, draw)
     frame = pl.DataFrame({"value": values, "unit": _unit_noise(draw, values.name, noise.distribution)})
     value, unit = pl.col("value"), pl.col("unit")
     if column.type == "float64":
         scale = value.abs() * noise.relative if noise.relative else pl.lit(noise.absolute)
         moved = _reflected(value + unit * scale, noise.min, noise.max, pl.Float64())
         new = pl.when(value.is_finite()).then(moved).otherwise(value)
-    elif column.type == "decimal":
-        new = _decimal(value, unit, noise, column)
     else:
-        frame = frame.with_columns(round=draw.uniform("perturb-round", values.name)[0])
-        new = _whole(value, unit, noise, column.type)
+        new = _decimal(value, unit, noise, column)
     return frame.select(new.alias(values.name)).to_series()
 
 
-def _whole(value: pl.Expr, unit: pl.Expr, noise: Noise, kind: ColumnType) -> pl.Expr:
-    """Noise on integers, days or microseconds, rounded up as often as its fraction says."""
-    count = value.to_physical().cast(pl.Int128)
+def _whole(values: pl.Series, noise: Noise, kind: ColumnType, draw: Draw) -> pl.Series:
+    """Whole-numbered noise on integers, days or microseconds."""
     size = (noise.absolute or 0.0) * (MICROSECONDS if kind == "timestamp" else 1)
-    scale = count.cast(pl.Float64).abs() * noise.relative if noise.relative else pl.lit(size)
-    # beyond what 128 bits hold noise has no meaning; the bounds below keep the type's own range
-    step = (unit * scale).clip(-1e36, 1e36)
-    moved = count + (step + pl.col("round")).floor().cast(pl.Int128)
+    count = pl.col("value").to_physical().cast(pl.Int128)
+    scale = count.cast(pl.Float64).abs() * noise.relative if noise.relative else pl.repeat(size, pl.len())
+    frame = pl.DataFrame({"value": values})
+    widths = frame.select(scale.fill_null(0.0)).to_series().to_numpy()
+    step = pl.Series("step", whole_noise(widths, noise.distribution, draw, values.name))
+    moved = count + pl.col("step").cast(pl.Int128)
     low, high = DAYS if kind == "date" else INT64
     if kind == "timestamp":
         low, high = (days * 86_400 * MICROSECONDS for days in DAYS)
     lowest = low if noise.min is None else max(low, int(noise.min))
     highest = high if noise.max is None else min(high, int(noise.max))
     kept = _reflected(moved, lowest, highest, pl.Int128())
-    if kind == "int64":
-        return kept.cast(pl.Int64)
-    return kept.cast(pl.Int32 if kind == "date" else pl.Int64).cast(polars_type(kind))
+    new = kept.cast(pl.Int32 if kind == "date" else pl.Int64).cast(polars_type(kind))
+    return frame.with_columns(step).select(new.alias(values.name)).to_series()
 
 
 def _decimal(value: pl.Expr, unit: pl.Expr, noise: Noise, column: Column) -> pl.Expr:

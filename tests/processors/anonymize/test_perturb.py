@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -33,6 +34,53 @@ def test_noise_keeps_the_mean_and_has_its_scale(run: Run, kind: str, distributio
     assert abs(out.std() / spread - 1) < 0.04  # type: ignore[operator]
     if distribution == "uniform":
         assert out.is_between(95, 105).all()
+
+
+def law(distribution: str, scale: float) -> dict[int, float]:
+    """The chance of each whole number, by the book."""
+    far = range(-math.ceil(40 * scale) - 2, math.ceil(40 * scale) + 3)
+    if distribution == "laplace":
+        weights = {n: math.exp(-abs(n) / scale) for n in far}
+    elif distribution == "gaussian":
+        weights = {n: math.exp(-n * n / (2 * scale * scale)) for n in far}
+    else:  # between -scale and scale, to either neighbour as often as it is near it
+        steps = [(2 * i + 1) / 2000 * scale - scale for i in range(2000)]
+        weights = {n: sum(max(0.0, 1 - abs(n - step)) for step in steps) for n in far}
+    whole = sum(weights.values())
+    return {n: weight / whole for n, weight in weights.items()}
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "gaussian", "laplace"])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_noise_of_whole_numbers_is_of_a_law_of_whole_numbers(
+    run: Run, distribution: str, scale: float, sign: int
+) -> None:
+    count, around = 60_000, sign * 1000
+    by = {"absolute": scale} if sign > 0 else {"relative": scale / 1000}
+    out = run("int64", [around] * count, method="perturb", columns={"v": {**by, "distribution": distribution}})
+    found, chances = Counter((out - around).to_list()), law(distribution, scale)
+    mean = sum(n * seen for n, seen in found.items()) / count
+    spread = sum(n * n * chance for n, chance in chances.items())
+    assert abs(mean) < 5 * math.sqrt(spread / count)
+    variance = sum(n * n * seen for n, seen in found.items()) / count
+    fourth = sum(n**4 * chance for n, chance in chances.items())
+    assert abs(variance - spread) < 5 * math.sqrt(max(fourth - spread**2, 1e-6) / count)
+    for n, chance in chances.items():
+        assert abs(found[n] - count * chance) < 5 * math.sqrt(count * chance) + 1, n
+    assert sum(found[n] for n in chances) == count
+
+
+def test_records_draw_alone_what_they_draw_among_others(compiled: Compiled) -> None:
+    """However often others have to draw anew."""
+    columns = {"v": {"type": "int64"}}
+    methods = compiled(columns, {"method": "perturb", "columns": {"v": {"relative": 0.3, "distribution": "gaussian"}}})
+    frame = pl.DataFrame({"v": [None if n % 7 == 0 else n - 50 for n in range(200)], "_id": range(200)})
+    whole = methods.apply(frame, KEY, window=True)["v"]
+    for n in range(0, 200, 9):
+        assert methods.apply(frame[n : n + 1], KEY, window=False)["v"].to_list() == [whole[n]]
+    assert whole[50] == 0, "of nothing no share is drawn"
+    assert whole.null_count() == 29
 
 
 def test_relative_noise_stays_within_its_share_and_moves_values(run: Run) -> None:
