@@ -16,6 +16,7 @@ import processors.anonymize
 import processors.rules
 from connectors.connections.contract import ConnectionKind
 from connectors.sources.contract import SourceKind
+from processors.aggregate.noise_plan import noise_of
 from processors.anonymize.protocol import Anonymization
 from processors.anonymize.runner import compile_methods, embed_files
 from processors.rules.protocol import Rule
@@ -45,6 +46,7 @@ def components() -> Components:
         inspections=(
             lambda task, _: _inspect_rules(task, rules),
             lambda task, base: _inspect_methods(task, base, methods),
+            lambda task, _: _inspect_noise(task),
         ),
     )
 
@@ -82,6 +84,18 @@ def _inspect_methods(task: Task, base: Path, methods: dict[str, Any]) -> list[Fi
             compile_methods(name, columns, whole, methods, given)
         except ConfigError as error:
             findings += _findings(place, error.mistakes)
+    return findings
+
+
+def _inspect_noise(task: Task) -> list[Finding]:
+    given, _ = outputs(task)
+    findings: list[Finding] = []
+    for name in task.tables:
+        try:
+            if name in given:
+                noise_of(name, task)
+        except ConfigError as error:
+            findings += _findings((), error.mistakes)
     return findings
 
 

@@ -15,16 +15,19 @@ from typing import Any, Final
 from control_api.actions.context import Context
 from control_api.actions.examine import Asked, Examined, examine
 from control_api.actions.run_tables import compiled
-from control_api.store import audit, certificates, keys
+from control_api.store import audit, certificates, keys, privacy
 from control_api.store.db import Connection
 from control_api.store.outbox import plan_of
 from control_api.store.outbox_export import address_of, frames
 from control_api.store.runs import Run, get_run
 from control_api.store.totals import totals_of
+from processors.aggregate.noise_plan import noise_of
+from processors.aggregate.noise_stated import noise_method, stated_noise
 from processors.privacy.certificate import Facts, make
 from processors.privacy.finding import breadths_of
 from processors.privacy.requested import Request, requests_of, requests_of_links
 from processors.privacy.signature import public_key, sign
+from processors.privacy.statement import StatedNoise
 from processors.transform.outputs import outputs
 from schemas.columns import ColumnType
 from schemas.errors import Conflict
@@ -45,6 +48,7 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
             raise Conflict(f"run {run!r} is {found.state}; a certificate is of a run that is prepared or stopped")
         columns = plan_of(conn, run, table).columns
         suppressed = _suppressed(conn, run, table)
+        noise = _noise(conn, found, table)
         url = address_of(conn)
     methods, requests = _asked_of(found, table)
     kinds = _kinds(found, table)
@@ -54,7 +58,10 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
         if one.quasi_identifiers
     ]
     examined = examine(frames(url, run, table), columns, asked)
-    document = make(_facts(found, table, columns, methods, examined), examined.findings)
+    if noise is not None:
+        methods = (*methods, *noise_method(found.spec, table))
+    facts = replace(_facts(found, table, columns, methods, examined), noise=noise)
+    document = make(facts, examined.findings)
     with ctx.connections() as conn:
         signed = sign(document, keys.signing_key(conn, ctx.master), document["issued"])
         certificates.put(conn, run, table, signed, found.ended_at is not None)
@@ -84,6 +91,18 @@ def _asked_of(run: Run, table: str) -> tuple[Sequence[Method], tuple[Request, ..
     plans = compiled(run.spec).outputs()
     methods = next((tables[name].anonymize for name, plan in plans.items() if plan.methods.linked == table), [])
     return methods, requests_of_links(methods, beside=True)
+
+
+def _noise(conn: Connection, run: Run, table: str) -> StatedNoise | None:
+    """What was told with noise in the table, as the ledger has it."""
+    asked = noise_of(table, run.spec) if table in run.spec.tables else None
+    if asked is None:
+        return None
+    ledger = next((one.ledger for one in privacy.accounts(conn) if one.ledger.budget == asked.budget), None)
+    told = privacy.told_of(conn, (run.run, table))
+    if ledger is None or not told:
+        raise Conflict(f"nothing was told of table {table!r} of run {run.run!r} yet")
+    return stated_noise(run.spec, table, asked, ledger, told)
 
 
 def _kinds(run: Run, table: str) -> dict[str, ColumnType]:

@@ -36,3 +36,10 @@ class Because(Body):
 class Stop(Body):
     reason: Reason
     drop_prepared: bool = False
+
+
+class Budget(Body):
+    """What all tasks together may tell of some people. A text is taken as it is written: 0.1 is a tenth."""
+
+    epsilon: Annotated[float | str, Field(max_length=64)]
+    delta: Annotated[float | str, Field(max_length=64)] = 0

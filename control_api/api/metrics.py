@@ -29,6 +29,9 @@ class Metrics:
             "metal_relay_last_success_timestamp_seconds", "When the relay last had nothing left", registry=self.registry
         )
         self.runs = Gauge("metal_runs", "Open runs", ["state"], registry=self.registry)
+        self.privacy_left = Gauge(
+            "metal_privacy_epsilon_left", "What may still be told", ["budget"], registry=self.registry
+        )
         self.expired = Counter("metal_expired_runs", "Runs whose retention was over", registry=self.registry)
         self.trimmed = Counter(
             "metal_trimmed_messages", "Messages deleted from stage topics", ["topic"], registry=self.registry

@@ -14,7 +14,7 @@ from psycopg import sql
 from connectors.topics_admin import ensure_topics
 from control_api.api.leader import Leader
 from control_api.api.metrics import Metrics
-from control_api.store import audit, control, delivery, health
+from control_api.store import audit, control, delivery, health, privacy
 from control_api.store.db import Connection
 from schemas.topics import AUDIT, CONTROL
 
@@ -77,3 +77,5 @@ class Relay(Leader):
         states = health.open_by_state(conn)
         for state in ("running", "paused", "prepared"):
             self._metrics.runs.labels(state).set(states.get(state, 0))
+        for account in privacy.accounts(conn):
+            self._metrics.privacy_left.labels(account.ledger.budget).set(float(account.ledger.left.epsilon))

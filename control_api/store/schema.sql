@@ -91,6 +91,32 @@ CREATE TABLE IF NOT EXISTS metal.certificates (
     PRIMARY KEY (run, tab)
 );
 
+-- How much may be told with differential privacy of some people's records, by all tasks together. Numbers are exact
+-- fractions, as texts. It outlives runs and tasks.
+CREATE TABLE IF NOT EXISTS metal.privacy_budgets (
+    name    text PRIMARY KEY,
+    epsilon text NOT NULL,
+    delta   text NOT NULL,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    set_by  text NOT NULL
+);
+
+-- What was told, and what that cost: durable before it is emitted, so that a run tells the same after any crash. The
+-- run may be gone; its cost stays.
+CREATE TABLE IF NOT EXISTS metal.privacy_answers (
+    run     text NOT NULL,
+    tab     text NOT NULL,
+    col     text NOT NULL,
+    budget  text NOT NULL REFERENCES metal.privacy_budgets,
+    asked   json NOT NULL,
+    answer  json NOT NULL,                   -- {group: number}, with its noise: nothing raw
+    epsilon text NOT NULL,
+    delta   text NOT NULL,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (run, tab, col)
+);
+CREATE INDEX IF NOT EXISTS privacy_answers_budget ON metal.privacy_answers (budget);
+
 -- Written by the review writer in the transaction of the rows themselves.
 CREATE TABLE IF NOT EXISTS metal.consumed (
     topic        text NOT NULL,

@@ -2,6 +2,7 @@
 
 A function of the surviving rows, whatever their order. A joined frame names its columns `table.column`. Every row of
 the base is counted once: it is among what comes out, merged into a group, dropped by a join or a filter, or rejected.
+Where the aggregate is told with noise, nothing else of it comes out, and `ask` is who answers for the draw.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import polars as pl
 
 from processors.aggregate.group import aggregate, computable
+from processors.aggregate.noise_plan import NoisePlan, noise_of
+from processors.aggregate.noisy import Ask, nobody_asks, tell
 from processors.merge.resolve import IDENT
 from processors.outcome import Outcome
 from processors.transform.aggregates import AggregatePlan
@@ -34,6 +37,7 @@ class DerivedTable:
     grouped: AggregatePlan | None
     kinds: dict[str, Kind]  # what comes out
     renamed: dict[str, str]  # without an aggregate: what comes out -> column of the joined frame
+    noise: NoisePlan | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -50,12 +54,16 @@ class Derived:
 
 
 def derive_table(
-    table: DerivedTable, rows: Mapping[str, pl.DataFrame], derived: Mapping[str, pl.DataFrame], key: bytes
+    table: DerivedTable,
+    rows: Mapping[str, pl.DataFrame],
+    derived: Mapping[str, pl.DataFrame],
+    key: bytes,
+    ask: Ask = nobody_asks,
 ) -> Derived:
     """`rows` and `derived`: the tables that there are by now, collected and derived, with their identities."""
     read, joined, unmet = _joined(table, {**rows, **derived})
     outcome = _transformed(table, joined)
-    out = _shaped(table, outcome.kept, key)
+    out = _shaped(table, outcome.kept, key, ask)
     counts = {
         "read": read,
         "prepared": out.height,
@@ -75,9 +83,12 @@ def _transformed(table: DerivedTable, joined: pl.DataFrame) -> Outcome:
     return Outcome(kept, outcome.dropped, pl.concat([outcome.rejected, failed]))
 
 
-def _shaped(table: DerivedTable, frame: pl.DataFrame, key: bytes) -> pl.DataFrame:
+def _shaped(table: DerivedTable, frame: pl.DataFrame, key: bytes, ask: Ask) -> pl.DataFrame:
     if table.grouped is not None:
-        result = aggregate(frame, table.grouped)
+        if table.noise is None:
+            result = aggregate(frame, table.grouped)
+        else:
+            result = tell(table.name, frame, table.noise, table.grouped, ask)
         names = [group.name for group in table.grouped.by]
         identity = pl.struct(names).hash(seed(key, table.name)) if names else pl.lit(1, dtype=pl.UInt64)
     else:
@@ -121,12 +132,14 @@ def _qualified(frame: pl.DataFrame, name: str, columns: tuple[str, ...], keep_id
     return frame.select(named)
 
 
-def _used(transform: RecordTransform, grouped: AggregatePlan | None) -> set[str]:
+def _used(transform: RecordTransform, grouped: AggregatePlan | None, noise: NoisePlan | None) -> set[str]:
     """The joined frame's columns that steps and aggregate look at; what is derived is among them and does no harm."""
     used = {column for operation in transform.operations for column in operation.compiled.uses}
     if grouped is not None:
         used |= {group.column for group in grouped.by}
         used |= {name for column in grouped.columns if column.argument for name in column.argument.uses}
+    if noise is not None and noise.subject is not None:
+        used.add(noise.subject)
     return used
 
 
@@ -141,10 +154,11 @@ def compile_derived(name: str, task: Task) -> DerivedTable:
     transform, grouped = table_plan(name, task)
     kinds = output_columns(name, task)
     renamed = {} if grouped is not None else projection(name, task)
-    used = _used(transform, grouped) | set(renamed.values())
+    noise = noise_of(name, task)
+    used = _used(transform, grouped, noise) | set(renamed.values())
     for other, column, other_key in joined:
         used |= {f"{base}.{column}", f"{other}.{other_key}"}
     needed: dict[str, tuple[str, ...]] = {}
     for one in (base, *(other for other, _, _ in joined)):
         needed[one] = tuple(column for column in output_columns(one, task) if f"{one}.{column}" in used)
-    return DerivedTable(name, base, tuple(joined), needed, transform, grouped, kinds, renamed)
+    return DerivedTable(name, base, tuple(joined), needed, transform, grouped, kinds, renamed, noise)

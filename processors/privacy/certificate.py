@@ -1,8 +1,8 @@
 """Certificates of releases: made from what was measured on the published rows, and checked against rows again.
 
-Always holds: nothing in a certificate comes from anywhere but the task, the counts of the run and the published rows,
-so that whoever has these rows can compute every figure again. How rows are read, who measures them and where
-certificates lie is known elsewhere.
+Always holds: nothing in a certificate comes from anywhere but the task, the counts of the run, the ledger of noise and
+the published rows, so that whoever has these rows can compute every figure that is about rows again. How rows are read,
+who measures them and where certificates lie is known elsewhere.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from processors.privacy.statement import (
     StatedCloseness,
     StatedColumn,
     StatedDiversity,
+    StatedNoise,
     StatedPresence,
     Statement,
     Suppression,
@@ -66,13 +67,14 @@ class Facts:
     methods: Sequence[Method]
     anonymized: bool
     issued: str
+    noise: StatedNoise | None = None
 
 
 @dataclass(frozen=True)
 class Mismatch:
     """One way in which data and certificate differ."""
 
-    kind: str  # signature, columns, rows, digest, k, l, t, loss or suppression
+    kind: str  # signature, columns, rows, digest, k, l, t, loss, suppression or noise
     message: str
 
 
@@ -94,6 +96,7 @@ def make(facts: Facts, findings: Sequence[Finding]) -> dict[str, Any]:
         ),
         methods=[used(method) for method in sorted(facts.methods, key=_order)] if facts.anonymized else [],
         guarantees=[*map(_guarantee, findings)],
+        noise=facts.noise,
     )
     return {"@context": CONTEXT, **statement.document()}
 
@@ -140,6 +143,9 @@ def compare(statement: Statement, rows: int, digest: str, findings: Sequence[Fin
         found.append(Mismatch("rows", f"the data has {rows:,} rows, the certificate {stated.rows:,}"))
     if digest != stated.digest.value:
         found.append(Mismatch("digest", f"the rows have the digest {digest}, the certificate {stated.digest.value}"))
+    if statement.noise is not None and rows != statement.noise.groups:
+        said = f"the data has {rows:,} groups; noise was drawn for {statement.noise.groups:,}"
+        found.append(Mismatch("noise", f"{said}, of which none may be left out"))
     for guarantee, finding in zip(statement.guarantees, findings, strict=True):
         found += _compare(guarantee, finding)
         found += [Mismatch(kind, message) for kind, message in finding.misses()]

@@ -1,113 +1,122 @@
-"""What was told with differential privacy of which subjects, and what may still be told.
+"""What was told with differential privacy of some people's records, and what may still be told.
 
-Always holds: of each scope, a table and its subject column, the costs of all answers add up to no more than its budget;
-sums are exact. A question that was answered is answered again with the same words and costs nothing, so a replayed
-batch tells nothing new. A refused question changes nothing. Knows no storage: a ledger is a value, and a document.
+Always holds: the costs of all answers add up to no more than the budget that they are taken from; sums are exact. A
+question that was answered is answered again with the same words and costs nothing, so that what is emitted twice tells
+nothing new. Questions that are asked together are answered all or none; a refusal changes nothing. Knows no storage.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
-from processors.privacy.noise import Answer, Cost, Question
+import orjson
+
+from processors.privacy.noise import LEAST_EPSILON, Answer, Cost, Question
 from schemas.errors import Conflict
 
-
-@dataclass(frozen=True)
-class Scope:
-    """Whose budget it is: of a table, of the subjects that a column names, or of its records."""
-
-    table: str
-    subject: str | None = None
-
-    def __str__(self) -> str:
-        return self.table if self.subject is None else f"{self.table} by {self.subject}"
+NOTHING: Final = Cost(Fraction(0))
+_WRITTEN_OUT: Final = 50  # categories of a question; of more there are a number and a digest
+_DIGITS: Final = Decimal("0.000001")
 
 
 @dataclass(frozen=True)
 class Told:
-    """An answer and what it cost. `of` names the data that was asked: a run, or a window of it."""
+    """An answer, and what was asked for it."""
 
-    scope: Scope
-    of: str
-    question: Question
+    asked: Mapping[str, Any]
+    cost: Cost
     answer: Answer
 
 
 @dataclass(frozen=True)
 class Ledger:
-    budgets: Mapping[Scope, Cost]
-    told: tuple[Told, ...] = field(default=())
+    """Of one budget: what was told, by what it was told of; `earlier` is the cost of further answers."""
 
-    def spent(self, scope: Scope) -> Cost:
-        return sum((one.question.cost for one in self.told if one.scope == scope), Cost(Fraction(0)))
+    budget: str
+    granted: Cost | None = None  # None: nobody has set a budget of this name
+    told: Mapping[str, Told] = field(default_factory=dict)
+    earlier: Cost = NOTHING
 
-    def left(self, scope: Scope) -> Cost:
-        """Nothing where there is no budget."""
-        return self.budgets.get(scope, Cost(Fraction(0))) - self.spent(scope)
+    @property
+    def spent(self) -> Cost:
+        return sum((one.cost for one in self.told.values()), self.earlier)
 
-    def ask(self, table: str, of: str, question: Question, draw: Callable[[], Answer]) -> tuple[Ledger, Answer]:
-        """The answer, and the ledger that remembers it; raises `Conflict` with what is left where that is too little.
+    @property
+    def left(self) -> Cost:
+        """Below nothing where the budget was lowered after it was spent."""
+        return (self.granted or NOTHING) - self.spent
 
-        Whoever asks keeps the new ledger before the answer is told. `draw` is called for a new question alone.
+    def ask(self, questions: Mapping[str, Question], draw: Callable[[str], Answer]) -> Ledger:
+        """The ledger in which all of them are told; raises `Conflict` with what would fit where too little is left.
+
+        Questions go by what they ask of: a column of a table of a run. Whoever asks keeps the new ledger before an
+        answer is told. `draw` is called for new questions alone.
         """
-        scope = Scope(table, question.subject)
-        for one in self.told:
-            if (one.scope, one.of, _asked(one.question)) == (scope, of, _asked(question)):
-                return self, one.answer
-        left = self.left(scope)
-        if not question.cost.within(left):
-            raise Conflict(f"{scope}: the question costs {question.cost}; of the budget {left} is left")
-        answer = draw()
-        return Ledger(self.budgets, (*self.told, Told(scope, of, question, answer))), answer
+        new = [of for of in questions if of not in self.told]
+        for of in questions.keys() - set(new):
+            if self.told[of].asked != asked(questions[of]):
+                raise Conflict(f"{of} was answered another question before; nobody may ask it twice")
+        cost = sum((questions[of].cost for of in new), NOTHING)
+        if new and not cost.within(self.left):
+            raise Conflict(self._refusal(cost))
+        told = {of: Told(asked(questions[of]), questions[of].cost, draw(of)) for of in new}
+        return replace(self, told={**self.told, **told})
 
-    def document(self) -> dict[str, Any]:
-        """As JSON, exact: `read` gives the same ledger."""
-        return {
-            "budgets": [{**asdict(scope), **_written(cost)} for scope, cost in self.budgets.items()],
-            "told": [
-                {"table": one.scope.table, "of": one.of, "question": _asked(one.question), "answer": one.answer}
-                for one in self.told
-            ],
-        }
-
-
-def read(document: Mapping[str, Any]) -> Ledger:
-    """A ledger from its document."""
-    budgets = {Scope(one["table"], one["subject"]): _cost(one) for one in document["budgets"]}
-    told = []
-    for one in document["told"]:
-        asked = {name: value for name, value in one["question"].items() if name not in ("epsilon", "delta")}
-        asked["categories"] = tuple(asked["categories"])
-        question = Question(cost=_cost(one["question"]), **asked)
-        told.append(Told(Scope(one["table"], question.subject), one["of"], question, dict(one["answer"])))
-    return Ledger(budgets, tuple(told))
+    def _refusal(self, cost: Cost) -> str:
+        name = self.budget
+        if self.granted is None:
+            return f"nobody has set the privacy budget {name}: metal privacy budget set {name} --epsilon {_up(cost)}"
+        left = self.left
+        said = (
+            f"{cost} does not fit the privacy budget {name}, of which {_clipped(left)} is left; it was {self.granted}"
+        )
+        epsilon = min(_down(left.epsilon), _down(cost.epsilon))
+        if left.delta < 0 or Fraction(epsilon) < LEAST_EPSILON:
+            return f"{said}, so nothing more can be told"
+        fits = f"{said}; epsilon {epsilon:f}"
+        if cost.delta > left.delta:
+            fits += f" with a delta of {float(left.delta):g}" if left.delta else " without a delta"
+        return f"{fits} would fit"
 
 
-def _written(cost: Cost) -> dict[str, str]:
+def asked(question: Question) -> dict[str, Any]:
+    """The question as JSON; equal questions are equal, however their numbers were written."""
+    found: dict[str, Any] = {
+        name: getattr(question, name) for name in ("kind", "subject", "contributions", "column", "by")
+    }
+    for name in ("lower", "upper", "step"):
+        number = getattr(question, name)
+        found[name] = None if number is None else format(Decimal(str(number)).normalize(), "f")
+    categories: Any = list(question.categories)
+    if len(categories) > _WRITTEN_OUT:
+        categories = {"sha256": hashlib.sha256(orjson.dumps(categories)).hexdigest(), "length": len(categories)}
+    return {**found, "categories": categories, **written(question.cost)}
+
+
+def written(cost: Cost) -> dict[str, str]:
+    """Exactly: `read` gives the same cost."""
     return {"epsilon": str(cost.epsilon), "delta": str(cost.delta)}
 
 
-def _cost(written: Mapping[str, str]) -> Cost:
-    return Cost(Fraction(written["epsilon"]), Fraction(written["delta"]))
+def read(epsilon: str, delta: str) -> Cost:
+    return Cost(Fraction(epsilon), Fraction(delta))
 
 
-def _asked(question: Question) -> dict[str, Any]:
-    """The question as JSON; equal questions are equal, however their numbers were written."""
-    numbers = {name: getattr(question, name) for name in ("lower", "upper", "step")}
-    return {
-        "kind": question.kind,
-        "subject": question.subject,
-        "contributions": question.contributions,
-        "column": question.column,
-        **{
-            name: None if number is None else format(Decimal(str(number)).normalize(), "f")
-            for name, number in numbers.items()
-        },
-        "categories": list(question.categories),
-        **_written(question.cost),
-    }
+def _clipped(left: Cost) -> Cost:
+    return Cost(max(Fraction(0), left.epsilon), max(Fraction(0), left.delta))
+
+
+def _down(number: Fraction) -> Decimal:
+    """As a decimal that is not above."""
+    found = Decimal(number.numerator) / Decimal(number.denominator)
+    return found.quantize(_DIGITS, ROUND_FLOOR).normalize() if found >= _DIGITS else max(Decimal(0), found)
+
+
+def _up(cost: Cost) -> str:
+    told = f"{float(cost.epsilon):g}"
+    return f"{told} --delta {float(cost.delta):g}" if cost.delta else told

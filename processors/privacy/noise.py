@@ -20,7 +20,6 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, Final, Literal
 
-import opendp.prelude as dp
 import polars as pl
 
 from processors.wrong_config import MisfitError
@@ -64,8 +63,9 @@ class Cost:
 class Question:
     """What is asked of a table. `subject` has at most `contributions` records of each subject looked at.
 
-    A sum needs `column`, `lower` and `upper`, and is told in multiples of `step`. A histogram needs `column` and
-    `categories`, texts; null and what is not among them is counted nowhere.
+    A sum needs `column`, `lower` and `upper`, and is told in multiples of `step`; with `by` and `categories` there is
+    one for each category. A histogram needs `column` and `categories`, texts. Null and what is not among the categories
+    is counted nowhere.
     """
 
     kind: Literal["count", "sum", "histogram"]
@@ -76,6 +76,7 @@ class Question:
     lower: Number | None = None
     upper: Number | None = None
     step: Number = 1
+    by: str | None = None
     categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -90,7 +91,11 @@ class Question:
             raise MisfitError("is missing or too much", "name it for sums and histograms alone", ("column",))
         if self.kind == "sum":
             self._check_bounds()
-        if self.kind == "histogram" and (not self.categories or len(set(self.categories)) != len(self.categories)):
+        if (self.by is not None) > (self.kind == "sum"):
+            raise MisfitError("is too much", "name it for sums alone; a histogram counts by its column", ("by",))
+        if self.category is None:
+            return
+        if not self.categories or len(set(self.categories)) != len(self.categories):
             raise MisfitError("is empty or names one twice", "name every category once", ("categories",))
 
     def _check_bounds(self) -> None:
@@ -107,6 +112,11 @@ class Question:
             raise MisfitError("is too fine for these bounds", "give a larger step or closer bounds", ("step",))
 
     @property
+    def category(self) -> str | None:
+        """The column whose named values are told apart, if any are."""
+        return self.column if self.kind == "histogram" else self.by
+
+    @property
     def steps(self) -> tuple[int, int]:
         """The bounds of a sum's records, in steps."""
         step = _decimal(self.step)
@@ -121,24 +131,28 @@ class Question:
 
 
 _NAMES: Final = ("lower", "upper", "step")
+_CATEGORY: Final = "~category"
 Answer = dict[str, str]  # what was told: the number, or each category's; as text, for it may be larger than JSON's
 
 
 def answer(frame: pl.DataFrame, question: Question) -> Answer:
     """A draw of the answer. Each call is a new one, and costs what the question says."""
-    for name in (question.subject, question.column):
+    for name in (question.subject, question.column, question.by):
         if name is not None and name not in frame.columns:
             raise MisfitError(f"{name} is no column", f"columns are {', '.join(frame.columns)}")
     bounded = _bounded(frame, question)
-    if question.kind == "count":
-        return {"count": str(_noisy([bounded.height], question)[0])}
-    values = bounded[question.column or ""]
-    if question.kind == "sum":
-        told = _noisy([_sum(values, question)], question)[0]
-        return {"sum": format(told * _decimal(question.step), "f")}
-    counts = dict(values.cast(pl.String).value_counts(name="n").drop_nulls().rows())
-    numbers = _noisy([counts.get(one, 0) for one in question.categories], question)
-    return {category: str(number) for category, number in zip(question.categories, numbers, strict=True)}
+    if question.kind == "histogram":
+        counts = dict(_by(bounded, question).agg(pl.len()).rows())
+    elif question.kind == "count":
+        counts = {"count": bounded.height}
+    elif question.by is None:
+        counts = {"sum": bounded.select(_sums(_steps(bounded, question))).item()}
+    else:
+        counts = dict(_by(bounded, question).agg(_sums(_steps(bounded, question))).rows())
+    asked = question.categories or tuple(counts)
+    told = _noisy([counts.get(one, 0) for one in asked], question)
+    step = _decimal(question.step) if question.kind == "sum" else Decimal(1)
+    return {one: format(number * step, "f") for one, number in zip(asked, told, strict=True)}
 
 
 def _bounded(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
@@ -148,16 +162,28 @@ def _bounded(frame: pl.DataFrame, question: Question) -> pl.DataFrame:
     return frame.filter(pl.int_range(pl.len()).over(question.subject) < question.contributions)
 
 
-def _sum(values: pl.Series, question: Question) -> int:
-    """In steps. A null or NaN adds nothing."""
+def _by(bounded: pl.DataFrame, question: Question) -> Any:
+    """The rows of the named categories, in their groups."""
+    category = pl.col(question.category or "").cast(pl.String)
+    named = pl.Series(question.categories, dtype=pl.String)
+    return bounded.with_columns(category.alias(_CATEGORY)).filter(pl.col(_CATEGORY).is_in(named)).group_by(_CATEGORY)
+
+
+def _steps(rows: pl.DataFrame, question: Question) -> pl.Expr:
+    """Each record's value in whole steps, cut to the bounds; null where it is none."""
     low, high = question.steps
-    if values.dtype.is_integer() and _decimal(question.step) == 1:
-        steps = values.cast(pl.Int128).clip(low, high)
+    name, step = question.column or "", _decimal(question.step)
+    if rows.schema[name].is_integer() and step == 1:
+        whole = pl.col(name).cast(pl.Int128)
     else:
-        numbers = values.cast(pl.Float64).fill_nan(None)
-        steps = (numbers / float(_decimal(question.step))).round().clip(low, high).cast(pl.Int128)
-    total = int(steps.sum() or 0)
-    return max(-_LARGEST, min(_LARGEST, total))
+        numbers = pl.col(name).cast(pl.Float64).fill_nan(None) / float(step)
+        whole = numbers.round().clip(low, high).cast(pl.Int128)
+    # Enforces: no record adds more than its bounds say; a float may be a little beyond them
+    return whole.clip(low, high)
+
+
+def _sums(steps: pl.Expr) -> pl.Expr:
+    return steps.sum().clip(-_LARGEST, _LARGEST)
 
 
 def _noisy(numbers: Sequence[int], question: Question) -> list[int]:
@@ -188,6 +214,8 @@ def _scale(epsilon: float, delta: float) -> float:
 
 @cache
 def _made(scale: float, delta: float) -> Any:
+    import opendp.prelude as dp  # when it is needed: it is heavy, and few tasks ask for noise
+
     dp.enable_features("contrib")
     domain = dp.vector_domain(dp.atom_domain(T="i64"))
     if not delta:

@@ -190,6 +190,41 @@ class Guarantee(Stated):
     suppression: Suppression
 
 
+class Spent(Stated):
+    """Of differential privacy."""
+
+    epsilon: float
+    delta: float
+
+
+class NoisyColumn(Stated):
+    """One that is told with noise; a sum's records were cut to its bounds."""
+
+    name: Text
+    cost: Spent
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+
+
+class StatedNoise(Stated):
+    """What the counts and sums of the release tell of a subject at most.
+
+    `cost` is this release's; `used` is what was spent of the budget in all when the certificate was made, of `granted`.
+    Without a subject each record is protected by itself.
+    """
+
+    mechanism: Literal["discrete Laplace", "discrete Gaussian"]
+    cost: Spent
+    columns: Annotated[list[NoisyColumn], Field(min_length=1)]
+    subject: Text | None = None
+    records_of_a_subject: Annotated[int, Field(ge=1)]
+    groups: Annotated[int, Field(ge=1)]
+    budget: Text
+    granted: Spent
+    used: Spent
+
+
 class Statement(Stated):
     """A certificate without its context and its proof."""
 
@@ -200,3 +235,4 @@ class Statement(Stated):
     release: Release
     methods: list[UsedMethod]
     guarantees: list[Guarantee]
+    noise: StatedNoise | None = None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from processors.aggregate.noisy import Ask, nobody_asks
 from processors.plan import TaskPlan
 from schemas.errors import NotFound
 
@@ -26,6 +27,7 @@ class RunInfo:
     lanes: int
     plan: TaskPlan
     key: bytes = field(repr=False)
+    ask: Ask = field(default=nobody_asks, repr=False)  # who keeps the budget of what is told with noise
 
 
 Load = Callable[[str], RunInfo | None]  # None: the run is over

@@ -6,7 +6,8 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import faust
@@ -16,7 +17,9 @@ import uvloop
 import processors.anonymize
 import processors.rules
 from connectors.control_feed import ControlFeed
+from connectors.failpoints import hit
 from connectors.topics_admin import ensure_topics
+from control_api.actions import privacy
 from control_api.actions.runs import fail_run
 from control_api.logs import setup
 from control_api.observe import serve
@@ -26,15 +29,17 @@ from control_api.store.runs import get_run
 from deploy.stack.credentials import master_key
 from deploy.stack.endpoints import endpoints
 from deploy.stack.layout import home
+from processors.aggregate.noisy import Draw
 from processors.anonymize.protocol import Anonymization
 from processors.plan import compile_task
+from processors.privacy.noise import Answer, Question
 from processors.rules.protocol import Rule
 from processors.worker import metrics
 from processors.worker.app import Worker, make_app
 from processors.worker.directory import Directory, RunInfo
 from processors.worker.watch import Watch
 from schemas.discovery import discover
-from schemas.errors import Fatal, Retriable
+from schemas.errors import Conflict, Fatal, NotFound, Retriable
 from schemas.placement import fingerprint
 
 log = structlog.get_logger()
@@ -82,7 +87,28 @@ class Service:
                 raise Fatal("this worker places keys differently than the one that began the run: run it again")
             key = keys.get_key(conn, self._master, run)
         plan = compile_task(found.spec, self._rules, self._methods)
-        return RunInfo(run, found.task, found.mode, found.partitions, found.lanes, plan, key)
+        ask = partial(self._ask, run)
+        return RunInfo(run, found.task, found.mode, found.partitions, found.lanes, plan, key, ask)
+
+    def _ask(
+        self, run: str, table: str, budget: str, questions: Mapping[str, Question], draw: Draw
+    ) -> Mapping[str, Answer]:
+        """Enforces: what was drawn is durable, and charged for, before anybody sees it; after a crash it is the same.
+
+        Waits for the control store here: an epoch that is being closed can't be begun again by its own worker.
+        """
+        while True:
+            try:
+                with self._store() as conn:
+                    answers = privacy.tell(conn, run, table, budget, questions, draw)
+            except Retriable as error:
+                log.warning("waiting for the control store", error=str(error))
+                time.sleep(0.5)
+            except (Conflict, NotFound) as error:
+                raise Fatal(f"table {table}: {error}") from error
+            else:
+                hit("worker.after_answer")
+                return answers
 
     def _fail(self, run: str, reason: str) -> None:
         while True:

@@ -48,7 +48,7 @@ def stand(part: RunPart, upto: int) -> State:
     derived: dict[str, Derived] = {}
     for name, table in plan.derived.items():
         below = {other: one.rows for other, one in derived.items()}
-        derived[name] = derive_table(table.table, survivors.rows, below, part.info.key)
+        derived[name] = derive_table(table.table, survivors.rows, below, part.info.key, part.info.ask)
     state = State(survivors, derived)
     for name, collected in plan.tables.items():
         group = collected.output_plan.methods.group

@@ -113,9 +113,63 @@ class Source(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
+class Bounds(Strict):
+    """What one record may add to a sum, whatever stands in it; said beforehand, and never found in the data."""
+
+    min: float = Field(description="The least value that counts; what is below counts as it.", ge=-1e15, le=1e15)
+    max: float = Field(description="The greatest value that counts; what is above counts as it.", ge=-1e15, le=1e15)
+    step: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Sums are told in multiples of it. Without it 1 for whole numbers, else a power of ten that the "
+        "bounds hold 10,000 times or more.",
+    )
+
+
+class Noise(Strict):
+    """Counts and sums are told with noise that keeps differential privacy: hardly anything can be learned of one
+    subject. Each run that draws them costs `epsilon` and `delta` of the budget."""
+
+    budget: Name = Field(
+        description="What the cost is taken from: metal privacy budget set NAME. Tasks that tell of the same people "
+        "share one."
+    )
+    epsilon: float = Field(
+        ge=1e-9,
+        le=50,
+        description="What all columns of the table together may tell of a subject, in each run; shared out evenly.",
+    )
+    delta: float = Field(
+        default=0,
+        ge=0,
+        le=0.001,
+        description="How likely more than epsilon may be told; far below one by the number of subjects. With it noise "
+        "is Gauss's, without it Laplace's.",
+    )
+    subject: str | None = Field(
+        default=None,
+        description="The column that tells whose record it is, with its table: all records of a subject are "
+        "protected. Without it each record is protected by itself.",
+    )
+    at_most: int = Field(
+        default=1, ge=1, le=1_000_000, description="So many records of a subject count, in all groups together."
+    )
+    bounds: dict[Name, Bounds] = Field(default_factory=dict, description="For each sum what one record may add.")
+    categories: dict[str, list[bool | int | str]] = Field(
+        default_factory=dict,
+        description="For each column of `by` the values that there is a group of, also of no records; other records "
+        "count nowhere. They are said beforehand, and never found in the data.",
+    )
+
+
 class Aggregate(Strict):
     by: list[str] = Field(default_factory=list)
     columns: dict[Name, str] = Field(min_length=1)
+    noise: Noise | None = Field(
+        default=None,
+        description="Tells counts and sums with the noise of differential privacy, in a table of a snapshot.",
+    )
 
 
 class Step(Strict):

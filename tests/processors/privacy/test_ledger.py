@@ -1,17 +1,17 @@
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from fractions import Fraction
 
-import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.privacy.ledger import Ledger, Scope, read
+from processors.privacy.ledger import NOTHING, Ledger, asked, read, written
 from processors.privacy.noise import Answer, Cost, Question
 from schemas.errors import Conflict
 
-PEOPLE = Scope("visit", "person")
 COSTS = st.builds(
     Cost.of,
     st.integers(1, 40).map(lambda n: f"{n / 10:.1f}"),
@@ -23,78 +23,106 @@ def count(cost: Cost, subject: str | None = "person", contributions: int = 1) ->
     return Question("count", cost, subject=subject, contributions=contributions)
 
 
-def told(number: int) -> Answer:
-    return {"count": str(number)}
+def drawn(number: int) -> Callable[[str], Answer]:
+    return lambda _: {"count": str(number)}
+
+
+def never(_: str) -> Answer:
+    raise AssertionError("drawn")
 
 
 @settings(max_examples=50)
-@given(COSTS, st.lists(COSTS, max_size=15))
-def test_what_is_spent_and_what_is_left_is_the_budget(budget: Cost, costs: list[Cost]) -> None:
-    ledger, spent = Ledger({PEOPLE: budget}), Cost(Fraction(0))
-    for number, cost in enumerate(costs):
+@given(COSTS, st.lists(st.lists(COSTS, min_size=1, max_size=3), max_size=10), COSTS)
+def test_what_is_spent_and_what_is_left_is_the_budget(budget: Cost, asks: list[list[Cost]], earlier: Cost) -> None:
+    ledger, spent = Ledger("people", budget, earlier=earlier), earlier
+    for number, costs in enumerate(asks):
+        cost = sum(costs, NOTHING)
         fits = spent.epsilon + cost.epsilon <= budget.epsilon and spent.delta + cost.delta <= budget.delta
+        questions = {f"{number}/{index}": count(one) for index, one in enumerate(costs)}
         try:
-            ledger, _ = ledger.ask("visit", str(number), count(cost), lambda: told(7))
+            ledger = ledger.ask(questions, drawn(7))
         except Conflict:
             assert not fits
         else:
             assert fits
             spent += cost
-        assert ledger.spent(PEOPLE) == spent
-        assert ledger.left(PEOPLE) + spent == budget
-        assert ledger.spent(PEOPLE).within(budget)
-    again = read(orjson.loads(orjson.dumps(ledger.document())))
-    assert again.document() == ledger.document()
-    assert again.left(PEOPLE) == ledger.left(PEOPLE)
+        assert ledger.spent == spent
+        assert ledger.left + spent == budget
+        assert questions.keys() <= ledger.told.keys() or not questions.keys() & ledger.told.keys()  # all or none
+
+
+@given(COSTS, st.integers(1, 7))
+def test_what_is_written_is_read_as_it_was(cost: Cost, parts: int) -> None:
+    part = Cost(cost.epsilon / parts, cost.delta / parts)
+    assert read(**written(part)) == part
+    assert sum([part] * parts, NOTHING) == cost
 
 
 def test_tenths_add_up() -> None:
-    ledger = Ledger({PEOPLE: Cost.of(1)})
+    ledger = Ledger("people", Cost.of(1))
     for number in range(10):
-        ledger, _ = ledger.ask("visit", str(number), count(Cost.of(0.1)), lambda: told(1))
-    assert ledger.left(PEOPLE) == Cost(Fraction(0))
-    with pytest.raises(
-        Conflict, match=r"visit by person: the question costs epsilon 0\.1; of the budget epsilon 0 is left"
-    ):
-        ledger.ask("visit", "10", count(Cost.of(0.1)), lambda: told(1))
+        ledger = ledger.ask({str(number): count(Cost.of(0.1))}, drawn(1))
+    assert ledger.left == NOTHING
+    with pytest.raises(Conflict, match="epsilon 0 is left; it was epsilon 1, so nothing more can be told"):
+        ledger.ask({"10": count(Cost.of(0.1))}, never)
 
 
 def test_the_same_question_gets_the_same_answer_for_nothing() -> None:
-    answers = iter(range(10))
-    ledger = Ledger({PEOPLE: Cost.of(1)})
-    asked = Question("sum", Cost.of("0.6"), subject="person", column="pay", lower=0, upper=10)
-    ledger, first = ledger.ask("visit", "run-1", asked, lambda: told(next(answers)))
+    first = Question("sum", Cost.of("0.6"), subject="person", column="pay", lower=0, upper=10)
+    ledger = Ledger("people", Cost.of(1)).ask({"pay": first}, drawn(1))
     again = Question("sum", Cost.of(0.6), subject="person", column="pay", lower="0.0", upper=10.0, step="1")
-    for known in (ledger, read(orjson.loads(orjson.dumps(ledger.document())))):
-        same, second = known.ask("visit", "run-1", again, lambda: told(next(answers)))
-        assert second == first
-        assert same.spent(PEOPLE) == Cost.of("0.6")
-    for of, question in (("run-2", asked), ("run-1", count(Cost.of("0.6")))):
-        with pytest.raises(Conflict):
-            ledger.ask("visit", of, question, lambda: told(next(answers)))
-    assert next(answers) == 1  # nothing was drawn but the first
+    assert ledger.ask({"pay": again}, never) == ledger
+    both = ledger.ask({"pay": again, "count": count(Cost.of("0.4"))}, drawn(2))
+    assert {of: one.answer for of, one in both.told.items()} == {"pay": {"count": "1"}, "count": {"count": "2"}}
+    assert both.spent == Cost.of(1)
 
 
-def test_what_is_refused_is_not_drawn_and_changes_nothing() -> None:
-    def never() -> Answer:
-        raise AssertionError("drawn")
-
-    ledger = Ledger({PEOPLE: Cost.of(1, "1e-6")})
-    for question, why in (
-        (count(Cost.of(2)), "epsilon 1, delta 1e-06 is left"),
-        (count(Cost.of(1, "1e-5")), "costs epsilon 1, delta 1e-05"),
-        (count(Cost.of("0.1"), None), "visit: the question costs"),
-    ):
-        with pytest.raises(Conflict, match=why):
-            ledger.ask("visit", "run-1", question, never)
-    with pytest.raises(Conflict):
-        ledger.ask("other", "run-1", count(Cost.of("0.1")), never)
-    assert ledger.told == ()
+@pytest.mark.parametrize("other", [count(Cost.of("0.1")), count(Cost.of("0.2"), contributions=2)])
+def test_of_the_same_nothing_else_is_asked(other: Question) -> None:
+    ledger = Ledger("people", Cost.of(1)).ask({"visits": count(Cost.of("0.2"))}, drawn(1))
+    with pytest.raises(Conflict, match="visits was answered another question before"):
+        ledger.ask({"visits": other}, never)
 
 
-def test_each_scope_has_a_budget_of_its_own() -> None:
-    records = Scope("visit")
-    ledger = Ledger({PEOPLE: Cost.of(1), records: Cost.of(2)})
-    ledger, _ = ledger.ask("visit", "run-1", count(Cost.of(1)), lambda: told(1))
-    ledger, _ = ledger.ask("visit", "run-1", count(Cost.of("1.5"), None), lambda: told(2))
-    assert (ledger.left(PEOPLE), ledger.left(records)) == (Cost.of(0), Cost.of("0.5"))
+def test_a_question_of_many_categories_is_told_from_others_all_the_same() -> None:
+    names = tuple(f"c{n}" for n in range(1000))
+    one, other = (
+        asked(Question("histogram", Cost.of(1), column="city", categories=categories))
+        for categories in (names, (*names[:-1], "other"))
+    )
+    assert one != other
+    assert len(str(one)) < 500
+
+
+@pytest.mark.parametrize(
+    ("granted", "spent", "cost", "said"),
+    [
+        (
+            None,
+            "0",
+            Cost.of(1),
+            r"nobody has set the privacy budget people: metal privacy budget set people --epsilon 1$",
+        ),
+        (None, "0", Cost.of(1, "1e-6"), r"--epsilon 1 --delta 1e-06$"),
+        (
+            Cost.of(1),
+            "0.7",
+            Cost.of(1),
+            r"^epsilon 1 does not .* people, of which epsilon 0.3 is left; it was epsilon 1; epsilon 0.3 would fit$",
+        ),
+        (Cost.of(1), "2", Cost.of(1), r"epsilon 0 is left; it was epsilon 1, so nothing more can be told$"),
+        (Cost.of(1), "0", Cost.of("0.5", "1e-6"), r"; epsilon 0.5 without a delta would fit$"),
+        (Cost.of(2, "1e-6"), "0", Cost.of("0.5", "1e-5"), r"; epsilon 0.5 with a delta of 1e-06 would fit$"),
+        (Cost(Fraction(1, 3)), "0", Cost.of(1), r"; epsilon 0.333333 would fit$"),
+    ],
+)
+def test_a_refusal_draws_nothing_and_says_what_would_fit(
+    granted: Cost | None, spent: str, cost: Cost, said: str
+) -> None:
+    ledger = Ledger("people", granted, earlier=Cost.of(spent))
+    with pytest.raises(Conflict) as error:
+        ledger.ask({"visits": count(cost)}, never)
+    assert re.search(said, str(error.value)), error.value
+    if " would fit" in said and "delta" not in said:
+        fits = re.findall(r"; epsilon ([\d.]+) would", str(error.value))[0]
+        ledger.ask({"visits": count(Cost.of(fits))}, drawn(1))
