@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+Number = Annotated[str, Field(max_length=64)]
 Reason = Annotated[str | None, Field(default=None, max_length=500)]
 
 
@@ -41,5 +42,5 @@ class Stop(Body):
 class Budget(Body):
     """What all tasks together may tell of some people. A text is taken as it is written: 0.1 is a tenth."""
 
-    epsilon: Annotated[float | str, Field(max_length=64)]
-    delta: Annotated[float | str, Field(max_length=64)] = 0
+    epsilon: float | Number
+    delta: float | Number = 0

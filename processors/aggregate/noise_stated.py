@@ -17,14 +17,13 @@ def stated_noise(task: Task, table: str, plan: NoisePlan, ledger: Ledger, told: 
     noise = _noise(task, table)
     cost = sum((one.cost for one in told.values()), NOTHING)
     columns = []
-    for name, one in told.items():
-        question = plan.questions[name]
+    for name, question in plan.questions.items():
         step = float(question.step) if question.kind == "sum" else None
         bounds = noise.bounds.get(name)
         columns.append(
             NoisyColumn(
                 name=name,
-                cost=_spent(one.cost),
+                cost=_spent(told[name].cost),
                 minimum=bounds and bounds.min,
                 maximum=bounds and bounds.max,
                 step=step,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
 from control_api.composition import components
+from docs.pages import read_page
 from processors.aggregate.noise_plan import noise_of
 from schemas.task.load import lint_text
 
@@ -46,6 +48,21 @@ ABOVE = """\
     from: {visit: {}}
     transform:
       - aggregate: {by: [visit.who, visit.city, visit.day, visit.room], columns: {paid: sum(visit.paid)}}
+"""
+ROOT = Path(__file__).parents[3]
+SHOP = """\
+task: shop
+tables:
+  customer:
+    columns: {id: {type: int64}, city: {type: string}}
+    primary_key: {column: id, conflicts: drop_all}
+    sources: {feed: {connector: csv, path: customers.csv}}
+  order:
+    columns: {customer: {type: int64}, amount: {type: decimal}}
+    sources: {feed: {connector: csv, path: orders.csv}}
+  told:
+    from: {order: {join: {customer: customer}}}
+    transform:
 """
 CASES = [
     ("mode: snapshot", "mode: continuous", NOISE, "charged for every epoch", "make the task mode: snapshot"),
@@ -118,6 +135,19 @@ def test_a_task_as_it_should_be_has_no_mistake_and_a_group_for_each_combination(
     assert plan is not None
     assert plan.cells.height == 4
     assert [question.kind for question in plan.questions.values()] == ["histogram", "sum"]
+
+
+def test_what_the_page_shows_is_right(tmp_path: Path) -> None:
+    (block,) = [
+        one for one in read_page((ROOT / "docs" / "expressions.md").read_text()).blocks if one.language == "yaml"
+    ]
+    task, found = lint_text(
+        tmp_path / "task.yaml", SHOP + indent(f"- {indent(block.code, '  ')[2:]}", " " * 6), components()
+    )
+    assert found == []
+    plan = noise_of("told", task) if task else None
+    assert plan is not None
+    assert plan.cells["city"].to_list() == ["Bonn", "Oslo", "Rome"]
 
 
 def test_noise_of_aggregates_or_besides_methods_is_refused(tmp_path: Path) -> None:
