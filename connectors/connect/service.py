@@ -16,13 +16,13 @@ import structlog
 import connectors.sources
 from connectors.connect import metrics, planning
 from connectors.connect.lane import LaneReader, Signals, Surroundings
-from connectors.connect.open_sources import open_source
 from connectors.connect.replay import run_replays
 from connectors.connect.sender import Sender
 from connectors.control_feed import ControlFeed
 from connectors.sources.contract import Source, SourceKind
+from connectors.sources.open_sources import open_source
 from connectors.topics_admin import ensure_topics
-from control_api.actions.runs import fail_run
+from control_api.actions.transitions import fail_run
 from control_api.logs import setup
 from control_api.observe import serve
 from control_api.store import keys, lanes

@@ -9,18 +9,16 @@ from importlib.metadata import version as installed
 from typing import Any, Final
 
 from control_api.actions import transitions
+from control_api.actions.beforehand import START, look
 from control_api.actions.context import Context, wrong
-from control_api.actions.transitions import fail_run
 from control_api.settle import settle
 from control_api.store import audit, control, idempotency, runs, tasks
 from control_api.store.db import Connection
 from control_api.store.keys import create_key, put_secrets
 from control_api.store.runs import Run
 from control_api.store.tasks import TaskVersion
-from schemas.errors import Conflict
+from schemas.errors import Conflict, InvalidInput
 from schemas.placement import fingerprint
-
-__all__ = ["fail_run", "get_run", "list_runs", "pause_run", "resume_run", "start_run", "stop_run"]
 
 _PREFIX: Final = 47  # of a task's name: the review store's schema is outbox_RUN, and a name has 63 bytes
 
@@ -32,21 +30,31 @@ def start_run(
     version: int | None = None,
     secrets: Mapping[str, str] | None = None,
     key: str | None = None,
+    file: str | None = None,
 ) -> Run:
     """Starts the named version of a task, or the newest that is released.
 
     `secrets` are values for what the task names as `{env: X}`; what stays open, a service finds in its own
-    environment. A second start under the same idempotency `key` gives the run of the first.
+    environment. A second start under the same idempotency `key` gives the run of the first. `file` is what mistakes
+    call the task, where its data can't keep what it asks for: then nothing is started.
     """
     secrets = dict(secrets or {})
     asked = idempotency.digest({"task": task, "version": version, "secrets": sorted(secrets)})
     with ctx.connections() as conn:
         if key is not None and (before := idempotency.recall(conn, actor, key, asked)) is not None:
             return runs.get_run(conn, before["run"])
-        tasks.lock_task(conn, task)
         chosen = _startable(conn, task, version)
         _check_secrets(chosen, secrets)
+    version = chosen.version
+    notes = _looked_at(ctx, chosen, secrets, file or f"{task}, version {version}")
+    with ctx.connections() as conn:
+        if key is not None and (before := idempotency.recall(conn, actor, key, asked)) is not None:
+            return runs.get_run(conn, before["run"])
+        tasks.lock_task(conn, task)
+        chosen = _startable(conn, task, version)
         run = _insert(ctx, conn, actor, chosen, secrets)
+        if notes:
+            runs.add_notes(conn, run, notes)
         if key is not None:
             idempotency.keep(conn, actor, key, asked, {"run": run})
         control.enqueue(conn, run, "start")
@@ -114,6 +122,17 @@ def _startable(conn: Connection, task: str, version: int | None) -> TaskVersion:
         for run in runs.list_runs(conn, task, ("running", "paused"), limit=1):
             raise Conflict(f"continuous task {task!r} runs already, as {run.run}; stop that run first")
     return chosen
+
+
+def _looked_at(ctx: Context, task: TaskVersion, secrets: dict[str, str], file: str) -> list[str]:
+    """What there is to note of the task's data; raises `InvalidInput` where its tables can't be grouped as asked.
+
+    Outside of any transaction, since sources are read.
+    """
+    found = look(task.spec, task.base, secrets, ctx.components, START)
+    if found.mistakes:
+        raise InvalidInput(found.told(task.text, file))
+    return found.notes
 
 
 def _check_secrets(task: TaskVersion, secrets: dict[str, str]) -> None:

@@ -23,11 +23,12 @@ class TaskText(Body):
 
 
 class Start(Body):
-    """`secrets`: values for what the task names as {env: NAME}."""
+    """`secrets`: values for what the task names as {env: NAME}. `file`: what mistakes call the task."""
 
     task: Annotated[str, Field(max_length=64)]
     version: Annotated[int | None, Field(ge=1)] = None
     secrets: dict[str, SecretStr] = Field(default_factory=dict)
+    file: Annotated[str | None, Field(min_length=1, max_length=4096)] = None
 
 
 class Because(Body):

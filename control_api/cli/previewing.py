@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 import polars as pl
 
-from connectors.connect.open_sources import open_source
+from connectors.sources.open_sources import open_source
 from control_api.actions.embedding import embed
 from control_api.actions.run_tables import compiled
 from control_api.cli.published import OtherColumnsError, read

@@ -15,6 +15,7 @@ from pydantic import Field
 from processors.anonymize.grouping import COUNTED
 from processors.anonymize.protocol import Batch, Columns, Example, Formed, Treatment, column_of
 from processors.privacy.anatomy import COUNT, GROUP, Infeasible, anatomize
+from processors.privacy.beforehand import Needs
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.errors import Fatal
@@ -73,4 +74,5 @@ class Anatomize:
             removes=(config.sensitive,),
             suffix=config.sensitive,
             linked={GROUP: "int64", config.sensitive: column.type, COUNT: "int64"},
+            needs=Needs(subject=config.subject, apart=(config.sensitive, config.l)),
         )

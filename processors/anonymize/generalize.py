@@ -8,15 +8,28 @@ at as a whole, and every value becomes the text of its group's range.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, get_args
 
 import polars as pl
 from pydantic import Field, model_validator
 
 from processors.anonymize.grid import Grid
-from processors.anonymize.grouping import Closeness, Diversity, Measure, Presence, Search, Wanted, asked, grouping
+from processors.anonymize.grouping import (
+    COUNTED,
+    Closeness,
+    Diversity,
+    Measure,
+    Presence,
+    Search,
+    Wanted,
+    asked,
+    grouping,
+)
 from processors.anonymize.hierarchy import embed_hierarchies
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
+from processors.privacy import requested
+from processors.privacy.beforehand import Leaves, Needs
 from processors.privacy.dimension import Grain
 from processors.wrong_config import MisfitError, Read
 from schemas.columns import ColumnType
@@ -126,6 +139,7 @@ class Generalize:
 
     def plan(self, config: Generalize.Config, columns: Columns) -> Treatment:
         if config.columns is None:
+            _check_sensitive(config, columns)
             wanted = Wanted(
                 config.quasi_identifiers or [],
                 config.k or 0,
@@ -137,7 +151,7 @@ class Generalize:
                 config.loss,
                 config.presence,
             )
-            return grouping(wanted, columns)
+            return replace(grouping(wanted, columns), needs=_needs(config, columns))
         outputs: dict[str, ColumnType] = {}
         groups: list[pl.Expr] = []
         for name, grid in config.columns.items():
@@ -152,3 +166,38 @@ class Generalize:
             return [*groups]
 
         return Treatment(outputs, treat)
+
+
+def _check_sensitive(config: Generalize.Config, columns: Columns) -> None:
+    """Raises `MisfitError` where a column that l or t counts is none, or has no order as it is asked for."""
+    for i, diverse in enumerate(config.l):
+        column_of(columns, diverse.column, COUNTED, "l", i, "column")
+    for i, close in enumerate(config.t):
+        kind = column_of(columns, close.column, COUNTED, "t", i, "column").kind
+        order, at = close.order, ("t", i, "order")
+        if order is None:
+            told = any(one.order for one in config.t if one.column == close.column)
+            if close.distance == "ordered" and kind.type in ("string", "json") and not told:
+                right = "list its values under order, from the least on, or ask for equal distance"
+                raise MisfitError(f"asks for an order, and {close.column} is text", right, ("t", i, "distance"))
+        elif kind.type not in ("string", "json", "int64", "float64", "decimal"):
+            raise MisfitError(f"orders values of type {kind.type}", "leave it out: they have an order of their own", at)
+        elif len(set(order)) != len(order):
+            raise MisfitError("names a value twice", "name each value once", at)
+        elif pl.Series(order, dtype=pl.String).cast(kind.polars, strict=False).null_count():
+            raise MisfitError(f"has a value that is no {kind.type}", f"list values of {close.column}", at)
+
+
+def _needs(config: Generalize.Config, columns: Columns) -> Needs:
+    trees = {name: grain.rows for name, grain in config.grain.items() if grain.rows is not None}
+    return Needs(
+        k=config.k or 1,
+        subject=config.subject,
+        diversity=tuple(requested.Diversity(one.column, one.l, one.kind, one.c) for one in config.l),
+        leaves={
+            name: Leaves(columns[name].type, pl.Series([row[0] for row in rows], dtype=pl.String))
+            for name, rows in trees.items()
+        },
+        limit=config.suppression_limit,
+        complete=config.search == "mondrian" and not config.suppression_limit,
+    )

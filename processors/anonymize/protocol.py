@@ -13,6 +13,7 @@ import polars as pl
 from pydantic import BaseModel
 
 from processors.anonymize.randomness import Draw
+from processors.privacy.beforehand import Needs
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.task.model import Column
@@ -71,7 +72,8 @@ class Treatment:
     columns in `looks` of all records of the table at once. Where the guarantee can't be had it raises `Fatal`, or of a
     table that still grows keeps nothing. It may take columns out of the table (`removes`) and put them into a second
     one (`linked`), whose name ends in `suffix`. One that `clears` forms no groups: it leaves records out or empties
-    cells before another forms them. `beside` are other tables that it looks at.
+    cells before another forms them. `beside` are other tables that it looks at. `needs`: what can be told of a table
+    before it is formed.
     """
 
     outputs: Mapping[str, ColumnType]
@@ -83,6 +85,7 @@ class Treatment:
     linked: Mapping[str, ColumnType] = field(default_factory=dict)
     clears: bool = False
     beside: tuple[Beside, ...] = ()
+    needs: Needs | None = None
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class CompiledMethods:
     group: Treatment | None = None
     group_method: str = ""
     cleared: tuple[tuple[str, Treatment], ...] = ()
+    group_at: int = 0  # in the table's list of methods
 
     @property
     def wholes(self) -> tuple[tuple[str, Treatment], ...]:
@@ -154,12 +155,14 @@ def compile_methods(
         outputs.update(treatment.outputs)
         for name in treatment.removes:
             del outputs[name]
-    wholes = [(method, treatment) for _, method, treatment in planned if treatment.form is not None]
+    wholes = [(method, treatment, i) for i, method, treatment in planned if treatment.form is not None]
     wholes.sort(key=lambda one: not one[1].clears)
     single = tuple(treatment for treatment in treatments if treatment.form is None)
     if not wholes:
         return CompiledMethods(table, outputs, single)
-    return CompiledMethods(table, outputs, single, wholes[-1][1], wholes[-1][0], tuple(wholes[:-1]))
+    method, group, at = wholes[-1]
+    cleared = tuple((name, one) for name, one, _ in wholes[:-1])
+    return CompiledMethods(table, outputs, single, group, method, cleared, at)
 
 
 def embed_files(methods: Sequence[Method], found: Mapping[str, type[Anonymization]], read: Read) -> list[Method]:

@@ -50,10 +50,17 @@ class Infeasible:
     of: str  # the column that is too uneven
     nearest: int  # the largest diversity that the table has; 1 says that it has none
 
-    def __str__(self) -> str:
+    @property
+    def wrong(self) -> str:
         found = f"{self.most} of {self.records} records have the same {self.of}"
-        right = f"the nearest that can be met is {self.nearest}" if self.nearest > 1 else "no diversity can be met"
-        return f"groups of {self.diversity} different values can't be formed: {found}; {right}"
+        return f"groups of {self.diversity} different values can't be formed: {found}"
+
+    @property
+    def right(self) -> str:
+        return f"the nearest that can be met is {self.nearest}" if self.nearest > 1 else "no diversity can be met"
+
+    def __str__(self) -> str:
+        return f"{self.wrong}; {self.right}"
 
 
 def anatomize(

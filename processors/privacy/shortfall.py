@@ -54,21 +54,22 @@ def shortfalls(k: int, rows: int, subjects: int | None, sensitive: Sequence[Sens
         yield Shortfall(f"k = {k} is more than the {most} {what} there are", right, k, most)
     for one in sensitive:
         counts = np.bincount(one.codes, minlength=one.size)
-        yield from (short for asked in one.diversity for short in _lacking(one.name, asked, counts))
+        yield from (short for asked in one.diversity for short in lacking(one.name, asked, counts))
 
 
 def capped(sensitive: Sequence[Sensitive]) -> list[tuple[Sensitive, int]]:
     """How many rows of each value may stay at most for l to hold: the most frequent values are what is in its way."""
-    found = []
-    for one in sensitive:
-        counts = np.bincount(one.codes, minlength=one.size)
-        low, high = 0, int(counts.max(initial=0))
-        while low < high:
-            middle = (low + high + 1) // 2
-            left = np.minimum(counts, middle)
-            low, high = (middle, high) if all(_reached(asked, left) for asked in one.diversity) else (low, middle - 1)
-        found.append((one, low))
-    return found
+    return [(one, cap(one.diversity, np.bincount(one.codes, minlength=one.size))) for one in sensitive]
+
+
+def cap(diversity: Sequence[Diversity], counts: Ints) -> int:
+    """The same of one column, given how many rows each of its values has."""
+    low, high = 0, int(counts.max(initial=0))
+    while low < high:
+        middle = (low + high + 1) // 2
+        left = np.minimum(counts, middle)
+        low, high = (middle, high) if all(_reached(asked, left) for asked in diversity) else (low, middle - 1)
+    return low
 
 
 def _reached(asked: Diversity, counts: Ints) -> bool:
@@ -80,7 +81,8 @@ def _one_class(counts: Ints) -> Segments:
     return segments(np.zeros(len(codes), dtype=np.int32), 1, codes, len(counts), counts[codes])
 
 
-def _lacking(column: str, asked: Diversity, counts: Ints) -> Iterator[Shortfall]:
+def lacking(column: str, asked: Diversity, counts: Ints) -> Iterator[Shortfall]:
+    """What one class lacks of an l, given how many of its rows each value has."""
     if not counts.any() or _reached(asked, counts):
         return
     whole = _one_class(counts)

@@ -20,7 +20,7 @@ from connectors.control_feed import ControlFeed
 from connectors.failpoints import hit
 from connectors.topics_admin import ensure_topics
 from control_api.actions import privacy
-from control_api.actions.runs import fail_run
+from control_api.actions.transitions import fail_run
 from control_api.logs import setup
 from control_api.observe import serve
 from control_api.store import keys

@@ -274,3 +274,28 @@ def _places(city: str) -> tuple[str, str, str]:
 def _span(ages: str) -> range:
     low, _, high = ages.partition("..")
     return range(int(low), int(high) + 1) if high else range(0)
+
+
+def test_what_the_data_can_t_keep_is_refused_before_there_is_a_run(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "too_few.task.yaml"
+    text = SUPPRESSED.replace("rare", "too_few").replace(
+        "{method: suppress, columns: [city], rarer_than: 3, records: true, limit: 0.5}",
+        "{method: generalize, quasi_identifiers: [city], k: 10}",
+    )
+    path.write_text(text)
+    rows = [json.dumps({"id": n, "city": "Oslo", "age": 30}) for n in range(9)]
+    (tmp_path / "person.jsonl").write_text("\n".join(rows))
+    told = f"{path}:11: tables.person.anonymize[0].k: is 10, more than the 9 records there are; give k of at most 9"
+    for command in (("run", str(path), "--wait"), ("task", "lint", "--sources", str(path))):
+        refused = rig.metal(*command)
+        assert refused.returncode == 2, refused
+        assert told in refused.stderr
+    again = rig.metal("task", "start", "too_few")
+    assert again.returncode == 2
+    assert told.replace(str(path), "too_few, version 1") in again.stderr
+    assert rig.query("SELECT run FROM metal.runs WHERE task = 'too_few'") == []
+    path.write_text(text.replace("k: 10", "k: 9"))
+    assert rig.metal("task", "lint", "--sources", str(path)).returncode == 0
+    done = rig.metal("run", str(path), "--wait", "--json")
+    assert done.returncode == 0, done
+    assert json.loads(done.stdout)["tables"]["person"]["prepared"] == 9

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 import connectors.sources
-from connectors.connect.open_sources import open_source
 from connectors.sources.contract import SourceKind
+from connectors.sources.open_sources import open_source
 from processors.segments.format import open_segment
 from processors.segments.walk import ranges, walk
 from processors.worker.run_part import FileRead

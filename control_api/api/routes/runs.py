@@ -27,9 +27,12 @@ def start_run(
     response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> dict[str, Any]:
-    """Starts a task. The same Idempotency-Key again gives the run that it started."""
+    """Starts a task. The same Idempotency-Key again gives the run that it started.
+
+    Where its files can't have the groups that it asks for, that is the answer, and nothing is started.
+    """
     secrets = {name: value.get_secret_value() for name, value in body.secrets.items()}
-    run = actions.start_run(ctx, actor, body.task, body.version, secrets, idempotency_key)
+    run = actions.start_run(ctx, actor, body.task, body.version, secrets, idempotency_key, body.file)
     response.headers["Location"] = f"/api/v1/runs/{run.run}"
     return _shown(ctx, run)
 

@@ -30,7 +30,7 @@ def run(
 
     with Client() as client:
         task = starting.register(client, file)
-        started = starting.start(client, task)
+        started = starting.start(client, task, file)
         if not as_json:
             note(f"run {started['run']} of task {started['task']}, version {started['version']}")
         finished = wait_for(client, started["run"], quiet=as_json) if wait else started

@@ -27,7 +27,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="task")
 
 
-def lint(file: File, as_json: AsJson = False) -> None:
+def lint(
+    file: File,
+    sources: Annotated[
+        bool,
+        typer.Option("--sources", help="Read its sources, too: can their records have the groups that it asks for?"),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Tell every mistake in a task file.
 
     Nothing needs to run for this. Exit code 2 if there are mistakes.
@@ -37,6 +44,11 @@ def lint(file: File, as_json: AsJson = False) -> None:
 
     mistakes = find(file, components())
     sound = all(mistake.severity != "error" for mistake in mistakes)
+    if sources and sound:
+        from control_api.cli.looking import look_at_sources
+
+        mistakes += look_at_sources(file)
+        sound = all(mistake.severity != "error" for mistake in mistakes)
     if as_json:
         answer({"ok": sound, "mistakes": [vars(mistake) for mistake in mistakes]})
     else:

@@ -133,12 +133,18 @@ def test_groups_lie_on_the_grain_that_is_declared() -> None:
         ({"l": [{"column": "ill", "l": 2, "kind": "recursive"}]}, "0.l.0.c: has no c"),
         ({"l": [{"column": "ill", "l": 2.5}]}, "0.l.0.l: is no whole number"),
         ({"t": [{"column": "ill", "t": 1.5}]}, "0.t.0.t"),
+        ({"l": [{"column": "ill", "l": 2}, {"column": "ago", "l": 2}]}, "0.l.1.column: ago is no column of the table"),
+        ({"t": [{"column": "ago", "t": 0.5}]}, "0.t.0.column: ago is no column of the table"),
+        ({"t": [{"column": "ill", "t": 0.5, "distance": "ordered"}]}, "0.t.0.distance: asks for an order, and ill is"),
+        ({"t": [{"column": "ill", "t": 0.5, "order": ["a", "a"]}]}, "0.t.0.order: names a value twice"),
+        ({"t": [{"column": "pay", "t": 0.5, "order": ["1", "x"]}]}, "0.t.0.order: has a value that is no int64"),
+        ({"t": [{"column": "day", "t": 0.5, "order": ["1"]}]}, "0.t.0.order: orders values of type date"),
         ({"k": 1}, "0.k"),
         ({"columns": {"age": {"step": 2}}}, "0: says neither or both of columns and quasi_identifiers"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_the_run(wrong: WrongFor, options: dict[str, Any], told: str) -> None:
-    (found,) = wrong(COLUMNS, {**GROUPED, **options})
+    (found,) = wrong({**COLUMNS, "pay": {"type": "int64"}, "day": {"type": "date"}}, {**GROUPED, **options})
     assert found.startswith(told), found
 
 

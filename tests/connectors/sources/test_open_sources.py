@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.connect.open_sources import open_source, resolve_secret
+from connectors.sources.open_sources import open_source, resolve_secret
 from schemas.errors import Fatal
 from schemas.task.model import Task
 
