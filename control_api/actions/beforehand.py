@@ -72,9 +72,10 @@ def look(task: Task, base: Path, secrets: Mapping[str, str], components: Compone
         return found
     plan = compiled(task)
     for name, output in plan.outputs().items():
-        if output.methods.group is None:
+        root = _root(plan, name)
+        if output.methods.group is None or root is None:
             continue
-        reading = _Reading(task, plan, _root(plan, name), base, secrets, components, limits)
+        reading = _Reading(task, plan, root, base, secrets, components, limits)
         try:
             _judge(found, output, reading)
         except (MetalError, OSError, ValidationError) as error:
@@ -85,9 +86,11 @@ def look(task: Task, base: Path, secrets: Mapping[str, str], components: Compone
     return found
 
 
-def _root(plan: TaskPlan, name: str) -> str:
-    """The collected table whose records the table's come from."""
+def _root(plan: TaskPlan, name: str) -> str | None:
+    """The collected table whose records the table's come from; None where noise is told of groups without any."""
     while name in plan.derived:
+        if plan.derived[name].table.noise is not None:
+            return None
         name = plan.derived[name].table.base
     return name
 

@@ -278,14 +278,14 @@ def _span(ages: str) -> range:
 
 def test_what_the_data_can_t_keep_is_refused_before_there_is_a_run(rig: Rig, tmp_path: Path) -> None:
     path = tmp_path / "too_few.task.yaml"
-    text = SUPPRESSED.replace("rare", "too_few").replace(
+    text = SUPPRESSED.replace("task: rare", "task: too_few").replace(
         "{method: suppress, columns: [city], rarer_than: 3, records: true, limit: 0.5}",
         "{method: generalize, quasi_identifiers: [city], k: 10}",
     )
     path.write_text(text)
     rows = [json.dumps({"id": n, "city": "Oslo", "age": 30}) for n in range(9)]
     (tmp_path / "person.jsonl").write_text("\n".join(rows))
-    told = f"{path}:11: tables.person.anonymize[0].k: is 10, more than the 9 records there are; give k of at most 9"
+    told = f"{path}:12: tables.person.anonymize[0].k: is 10, more than the 9 records there are; give k of at most 9"
     for command in (("run", str(path), "--wait"), ("task", "lint", "--sources", str(path))):
         refused = rig.metal(*command)
         assert refused.returncode == 2, refused
