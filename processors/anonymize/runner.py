@@ -160,9 +160,9 @@ def compile_methods(
     single = tuple(treatment for treatment in treatments if treatment.form is None)
     if not wholes:
         return CompiledMethods(table, outputs, single)
-    method, group, at = wholes[-1]
-    cleared = tuple((name, one) for name, one, _ in wholes[:-1])
-    return CompiledMethods(table, outputs, single, group, method, cleared, at)
+    name, group, at = wholes[-1]
+    cleared = tuple((method, one) for method, one, _ in wholes[:-1])
+    return CompiledMethods(table, outputs, single, group, name, cleared, at)
 
 
 def embed_files(methods: Sequence[Method], found: Mapping[str, type[Anonymization]], read: Read) -> list[Method]:

@@ -143,6 +143,18 @@ def test_what_may_still_change_is_left_to_the_run(tmp_path: Path) -> None:
     assert "more than the 6 subjects" in told(tmp_path, subject)[0][0]
 
 
+def test_what_is_left_out_before_groups_are_formed_counts(tmp_path: Path) -> None:
+    """Records with a rare illness go first, then there is but one illness."""
+    written(tmp_path, people(6))
+    rare = "{method: suppress, columns: [ill], rarer_than: 3, records: true}\n      - "
+    at = "people.task.yaml:17: tables.person.anonymize[2]"
+    (found,), _ = told(tmp_path, rare + GROUPS % "k: 2, l: [{column: ill, l: 2}]")
+    assert found.startswith(f"{at}: no groups keep what is asked for: l = 2 is more than the 1 values of ill")
+    assert told(tmp_path, rare + GROUPS % "k: 4") == ([], [])
+    assert told(tmp_path, rare + GROUPS % "k: 5")[0][0].startswith(f"{at}: no groups keep")
+    assert told(tmp_path, rare + GROUPS % "k: 7")[0][0].startswith(f"{at}.k: is 7, more than the 6 records")
+
+
 def test_a_source_that_tells_deletions_may_leave_nothing_to_group(tmp_path: Path) -> None:
     written(tmp_path, people(6))
     deletes = ", changes: {delete: {column: city, equals: gone}}"
