@@ -6,24 +6,15 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.privacy import differencing
-from processors.privacy.differencing import (
-    CAME,
-    CHANGED,
-    COMMON,
-    LEFT,
-    OUTSIDE_AFTER,
-    OUTSIDE_BEFORE,
-    UNDECIDED,
-    VALUE,
-    Comparison,
-    compare,
-)
+from processors.privacy import differencing, unlinked
+from processors.privacy.differencing import CHANGED, Comparison, compare
+from processors.privacy.unlinked import CAME, COMMON, LEFT, OUTSIDE_AFTER, OUTSIDE_BEFORE, UNDECIDED, VALUE
 
 K, DISTINCT = 3, 2
 Record = tuple[str, str]  # region, illness
@@ -34,9 +25,8 @@ def table(rows: list[tuple[Any, ...]], *columns: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=list(columns), orient="row", infer_schema_length=None)
 
 
-def spans(labels: pl.Series) -> tuple[pl.Series, pl.Series]:
-    parts = labels.str.split_exact("-", 1).struct
-    return parts.field("field_0").cast(pl.Int64), parts.field("field_1").cast(pl.Int64)
+def meets(before: pl.Series, after: pl.Series) -> Any:
+    return np.array([[touch(one, other) for other in after] for one in before]).reshape(len(before), len(after))
 
 
 def touch(one: str, other: str) -> bool:
@@ -114,12 +104,14 @@ def judged(groups: Any, before: list[Record], after: list[Record], blocks: Any, 
     for (kind, one, other), ways in groups.items():
         if min(len(values) for values in ways) < 1:
             continue
-        held = [{v for region, v in before if region == one}, {v for region, v in after if region == other}]
+        sides = [[v for region, v in before if region == one], [v for region, v in after if region == other]]
         name = (one, other)
         if other == "block":
             side, members = (before, blocks[one][0]) if kind == LEFT else (after, blocks[one][1])
-            held, name = [{v for region, v in side if region in members}], (None, None)
-        if max(len(values) for values in ways) < k:
+            sides, name = [[v for region, v in side if region in members]], (None, None)
+        held = [set(values) for values in sides]
+        whole = {OUTSIDE_AFTER: sides[:1], OUTSIDE_BEFORE: sides[1:]}.get(kind, sides)
+        if max(len(values) for values in ways) < min(k, *(len(values) for values in whole if values)):
             yield (kind, *name)
         possible = {value for values in ways for value in values}
         if kind in (LEFT, CAME, COMMON) and len(possible) < min(DISTINCT, *(len(values) for values in held if values)):
@@ -143,7 +135,7 @@ records = st.lists(st.tuples(regions, st.sampled_from("xy")), max_size=6)
 @given(records, records, st.integers(1, 3))
 def test_findings_are_what_all_ways_to_match_have_in_common(before: list[Record], after: list[Record], k: int) -> None:
     frames = [table(rows, "age", "illness").cast(pl.String) for rows in (before, after)]
-    done = compare(*frames, ["age"], ["illness"], k, distinct=DISTINCT, spans={"age": spans})
+    done = compare(*frames, ["age"], ["illness"], k, distinct=DISTINCT, meets={"age": meets})
     assert found(done) == attack(before, after, k)
     assert done.safe == (not done.reason())
 
@@ -187,7 +179,7 @@ def crowd(region: str, *illnesses: str) -> list[Record]:
 
 def check(before: list[Record], after: list[Record], k: int = K) -> set[Finding]:
     frames = [table(rows, "age", "illness") for rows in (before, after)]
-    return found(compare(*frames, ["age"], ["illness"], k, spans={"age": spans}))
+    return found(compare(*frames, ["age"], ["illness"], k, meets={"age": meets}))
 
 
 def test_one_who_joins_a_class_is_singled_out_with_the_value() -> None:
@@ -238,8 +230,14 @@ def test_rows_of_one_subject_count_once() -> None:
 def test_a_block_that_is_too_large_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [pair for i in range(3) for pair in crowd(f"{i}-{i + 1}", "flu", "cold", "cough")]
     assert check(rows, rows) == set()
-    monkeypatch.setattr(differencing, "LIMIT", 4)
-    assert check(rows, rows) == {(UNDECIDED, None, None)}
+    for module, limit in ((differencing, "PAIRS"), (unlinked, "TRIPLES")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, limit, 1)
+            assert check(rows, rows) == {(UNDECIDED, None, None)}
+    monkeypatch.setattr(unlinked, "ENOUGH", 1)
+    assert {kind for kind, _, _ in check(rows, rows[2:])} == {UNDECIDED, LEFT, VALUE}
+    monkeypatch.setattr(unlinked, "STEPS", 1)
+    assert check(rows, rows[2:]) == {(UNDECIDED, None, None)}
 
 
 def test_every_pair_of_three_versions_is_an_attack_of_its_own() -> None:
