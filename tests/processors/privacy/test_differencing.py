@@ -235,7 +235,8 @@ def test_a_block_that_is_too_large_is_a_finding(monkeypatch: pytest.MonkeyPatch)
             patch.setattr(module, limit, 1)
             assert check(rows, rows) == {(UNDECIDED, None, None)}
     monkeypatch.setattr(unlinked, "ENOUGH", 1)
-    assert {kind for kind, _, _ in check(rows, rows[2:])} == {UNDECIDED, LEFT, VALUE}
+    apart = [*crowd("0-1", "flu", "cold", "cough"), *crowd("5-6", "flu", "cold", "cough")]
+    assert {kind for kind, _, _ in check(apart, apart[1:5])} == {UNDECIDED, LEFT, VALUE}
     monkeypatch.setattr(unlinked, "STEPS", 1)
     assert check(rows, rows[2:]) == {(UNDECIDED, None, None)}
 
