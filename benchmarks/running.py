@@ -35,11 +35,14 @@ ORDER: Final = (
     "start",
     "privacy_checker",
     "privacy_lattice",
+    "privacy_versions",
     "privacy_mondrian",
     "demo",
 )
 PARTS: Final = ("rules", "anonymize", "sources")  # programs that measure one part, without scales
-WITHOUT_STACK: Final = ("demo", "privacy_checker", "privacy_lattice", "privacy_mondrian", "rules", "anonymize")
+WITHOUT_STACK: Final = (
+    "demo", "privacy_checker", "privacy_lattice", "privacy_versions", "privacy_mondrian", "rules", "anonymize",
+)  # fmt: skip
 SCALES: Final = ("full", "small", "tiny")
 ALL: Final = "all"
 

@@ -50,11 +50,11 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
         suppressed = _suppressed(conn, run, table)
         noise = _noise(conn, found, table)
         url = address_of(conn)
-    methods, requests = _asked_of(found, table)
-    kinds = _kinds(found, table)
+    methods, requests = asked_of(found, table)
+    kinds = kinds_of(found, table)
     asked = [
         Asked(one, suppressed, partial(breadths_of, request=one, kinds=kinds))
-        for one in (_visible(columns, request) for request in requests)
+        for one in (visible(columns, request) for request in requests)
         if one.quasi_identifiers
     ]
     examined = examine(frames(url, run, table), columns, asked)
@@ -82,7 +82,7 @@ def get_public_key(ctx: Context) -> str:
         return public_key(keys.signing_key(conn, ctx.master))
 
 
-def _asked_of(run: Run, table: str) -> tuple[Sequence[Method], tuple[Request, ...]]:
+def asked_of(run: Run, table: str) -> tuple[Sequence[Method], tuple[Request, ...]]:
     """The methods of a table, or of the one that it was set apart from, and what they are to keep in it."""
     tables = run.spec.tables
     if table in tables:
@@ -105,7 +105,7 @@ def _noise(conn: Connection, run: Run, table: str) -> StatedNoise | None:
     return stated_noise(run.spec, table, asked, ledger, told)
 
 
-def _kinds(run: Run, table: str) -> dict[str, ColumnType]:
+def kinds_of(run: Run, table: str) -> dict[str, ColumnType]:
     """The types that the columns had before they were anonymized."""
     given, _ = outputs(run.spec)
     return {name: kind.type for name, kind in given.get(table, {}).items()}
@@ -120,7 +120,7 @@ def _noted(table: str, examined: Examined) -> dict[str, Any]:
     return {"table": table, "rows": examined.rows, "digest": examined.digest}
 
 
-def _visible(columns: Mapping[str, ColumnType], request: Request) -> Request:
+def visible(columns: Mapping[str, ColumnType], request: Request) -> Request:
     """What of a request the published columns can show."""
     return replace(
         request,

@@ -18,6 +18,7 @@ from deploy.stack.layout import home
 from schemas.errors import Conflict, Denied, Fatal, InvalidInput, Mistake, NotFound, Retriable
 
 _SECONDS: Final = 60.0
+_LONG: Final = httpx.Timeout(_SECONDS, read=1800.0)  # what is compared with earlier exports before it answers
 _ERRORS: Final = {
     401: Denied,
     403: Denied,
@@ -53,8 +54,10 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def get(self, path: str, **query: Any) -> Any:
-        return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
+    def get(self, path: str, *, long: bool = False, **query: Any) -> Any:
+        """`long`: the answer may take minutes."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", path, params=given, timeout=_LONG if long else _SECONDS)
 
     def post(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
         return self._ask("POST", path, json=body, headers=headers)
@@ -92,7 +95,7 @@ class Client:
     def download(self, path: str, **query: Any) -> Iterator[bytes]:
         """A file, in pieces."""
         given = {name: value for name, value in query.items() if value is not None}
-        with self._reached(), self._http.stream("GET", path, params=given) as response:
+        with self._reached(), self._http.stream("GET", path, params=given, timeout=_LONG) as response:
             _check(response)
             yield from response.iter_bytes()
 

@@ -46,23 +46,32 @@ def address_of(conn: psycopg.Connection[Any]) -> str:
     return psycopg.conninfo.make_conninfo(conn.info.dsn, password=conn.info.password or None)
 
 
-def export(url: str, run: str, table: str, form: Format, provenance: bool = False) -> Iterator[bytes]:
-    """The file, in pieces. What is wrong with the request is raised before the first."""
+def export(
+    url: str, run: str, table: str, form: Format, provenance: bool = False, at: str | None = None
+) -> Iterator[bytes]:
+    """The file, in pieces. What is wrong with the request is raised before the first; `at` as in `frames`."""
     write: dict[Format, Callable[[Iterator[pl.DataFrame]], Iterator[bytes]]] = {
         "jsonl": _json_lines,
         "csv": _csv,
         "parquet": _parquet,
         "avro": partial(_avro, table),
     }
-    return write[form](frames(url, run, table, provenance))
+    return write[form](frames(url, run, table, provenance, at))
 
 
-def frames(url: str, run: str, table: str, provenance: bool = False) -> Iterator[pl.DataFrame]:
-    """The rows as every format has them, in batches, one at least. That there is no such table is raised at once."""
+def frames(url: str, run: str, table: str, provenance: bool = False, at: str | None = None) -> Iterator[pl.DataFrame]:
+    """The rows as every format has them, in batches, one at least. That there is no such table is raised at once.
+
+    `at` names a snapshot of the database, which has to stand until this has returned.
+    """
     with retriable(), psycopg.connect(url, connect_timeout=10) as conn:
+        if at is not None:
+            for statement in _setting(at):
+                conn.execute(statement.encode())
         plan = plan_of(conn, run, table)
         scales = {name: _scale(conn, run, table, name) for name, kind in plan.columns.items() if kind == "decimal"}
-    return _frames(url, run, table, plan, scales, provenance)
+    found = read(url, _query(run, table, plan, provenance), at)
+    return _frames(found, run, plan, scales, provenance)
 
 
 def _scale(conn: psycopg.Connection[Any], run: str, table: str, column: str) -> int:
@@ -73,14 +82,14 @@ def _scale(conn: psycopg.Connection[Any], run: str, table: str, column: str) -> 
 
 
 def _frames(
-    url: str, run: str, table: str, plan: TablePlan, scales: dict[str, int], provenance: bool
+    found: Iterator[pl.DataFrame], run: str, plan: TablePlan, scales: dict[str, int], provenance: bool
 ) -> Iterator[pl.DataFrame]:
     """The table in batches, one at least, under its declared types."""
     types = {name: polars_type(kind, scales.get(name, 0)) for name, kind in plan.columns.items()}
     own = {"_id": pl.Int64(), "_version": pl.Int32(), "_source": pl.Int16(), CHANGES: pl.Int64()} if provenance else {}
     empty = pl.DataFrame(schema={**own, **types})
     yield _finished(empty, run, plan, provenance)
-    for frame in _read(url, _query(run, table, plan, provenance)):
+    for frame in found:
         typed = frame.with_columns(pl.col(name).cast(kind) for name, kind in types.items())
         yield _finished(typed.select(empty.columns), run, plan, provenance)
 
@@ -99,9 +108,34 @@ def _query(run: str, table: str, plan: TablePlan, provenance: bool) -> str:
     return sql.SQL("SELECT {} FROM {}").format(chosen, table_of(run, table)).as_string()
 
 
-def _read(url: str, query: str) -> Iterator[pl.DataFrame]:
+def read(url: str, query: str, at: str | None = None) -> Iterator[pl.DataFrame]:
+    """What a query gives, in batches; `at` names a snapshot of the database, which is taken up at once."""
+    return _batches(url, query, None if at is None else _as_at(url, at))
+
+
+def _as_at(url: str, snapshot: str) -> adbc.Connection:
     try:
-        with adbc.connect(url) as conn, conn.cursor() as cursor:
+        conn = adbc.connect(url)
+        try:
+            with conn.cursor() as cursor:
+                for statement in (*_setting(snapshot), "SET TimeZone = 'UTC'"):
+                    cursor.execute(statement)
+        except adbc.Error:
+            conn.close()
+            raise
+    except adbc.Error as error:
+        raise Retriable("the review store went away before a table was read") from error
+    return conn
+
+
+def _setting(snapshot: str) -> tuple[str, str]:
+    taken = sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)).as_string()
+    return "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", taken
+
+
+def _batches(url: str, query: str, at: adbc.Connection | None) -> Iterator[pl.DataFrame]:
+    try:
+        with at or adbc.connect(url) as conn, conn.cursor() as cursor:
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
             cursor.execute(query)
             for batch in cursor.fetch_record_batch():

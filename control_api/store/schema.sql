@@ -117,6 +117,28 @@ CREATE TABLE IF NOT EXISTS metal.privacy_answers (
 );
 CREATE INDEX IF NOT EXISTS privacy_answers_budget ON metal.privacy_answers (budget);
 
+-- What left the review store of tables that promise groups: what later releases are compared with. It outlives runs.
+CREATE TABLE IF NOT EXISTS metal.release_contents (
+    task    text NOT NULL,
+    tab     text NOT NULL,
+    digest  text NOT NULL,                   -- of what was published, whichever run it came from
+    shape   json NOT NULL,                   -- how to read the content: see processors/privacy/versions.py
+    content bytea NOT NULL,                  -- the published rows that differ, counted; Arrow IPC
+    PRIMARY KEY (task, tab, digest)
+);
+
+CREATE TABLE IF NOT EXISTS metal.releases (
+    task    text NOT NULL,
+    tab     text NOT NULL,
+    run     text NOT NULL,
+    digest  text NOT NULL,
+    rows    bigint NOT NULL,
+    actor   text NOT NULL,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (task, tab, run, digest),
+    FOREIGN KEY (task, tab, digest) REFERENCES metal.release_contents
+);
+
 -- Written by the review writer in the transaction of the rows themselves.
 CREATE TABLE IF NOT EXISTS metal.consumed (
     topic        text NOT NULL,

@@ -1,8 +1,9 @@
 """Whether two published names of a quasi-identifier may stand for one value: what a reader of both would see.
 
 Names are those that `dimension` gives: numbers and moments are intervals, categories are sets of values, `*` is all
-there is, and what is behind `null|` may be null besides. A name in another form, and a value beyond the hierarchy,
-stands for itself. Knows names and declarations, never a value that was not published.
+there is, and what is behind `null|` may be null besides. Where all values went to one level a text may be a code that
+is cut, `10***`, or a network. A name in another form, and a value beyond the hierarchy, stands for itself. Knows names
+and declarations, never a value that was not published.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from ipaddress import ip_network
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -33,7 +35,11 @@ _HOUR: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}")
 _NUMBERS: Final = ("int64", "float64", "decimal")
 _ENDLESS: Final = Decimal("Infinity")
 
-Extent = tuple[Decimal, Decimal]
+_CODE: Final = re.compile(r"([^*|]+)(\**)")
+_LAST: Final = chr(0x10FFFF)
+
+Bound = tuple[str, Any]  # of which order, and where in it
+Extent = tuple[Bound, Bound]
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,21 @@ class _Region:
     values: frozenset[str] = frozenset()
 
 
-def meets(kind: ColumnType, before: Sequence[Sequence[str]] | None, after: Sequence[Sequence[str]] | None) -> Meets:
-    """Of a column that was of this type; with the rows of its hierarchy in each of the versions."""
-    read = [partial(_region, kind=kind, leaves=None if rows is None else _leaves(rows)) for rows in (before, after)]
+@dataclass(frozen=True)
+class Naming:
+    """How a column's groups are named: its type before, the rows of its hierarchy, whether all went to one level."""
+
+    kind: ColumnType = "string"
+    hierarchy: Sequence[Sequence[str]] | None = None
+    levels: bool = False
+
+
+def meets(before: Naming, after: Naming) -> Meets:
+    """Of a column that the versions name so."""
+    read = [
+        partial(_region, naming=one, leaves=None if one.hierarchy is None else _leaves(one.hierarchy))
+        for one in (before, after)
+    ]
 
     def met(one: pl.Series, other: pl.Series) -> Marks:
         sides = [[reading(name) for name in names] for reading, names in zip(read, (one, other), strict=True)]
@@ -57,7 +75,7 @@ def meets(kind: ColumnType, before: Sequence[Sequence[str]] | None, after: Seque
     return met
 
 
-def _region(name: str | None, kind: ColumnType, leaves: Mapping[str, frozenset[str]] | None) -> _Region:
+def _region(name: str | None, naming: Naming, leaves: Mapping[str, frozenset[str]] | None) -> _Region:
     if name is None:
         return _Region(null=True)
     bare = name.removeprefix(f"{NULL}|")
@@ -66,10 +84,10 @@ def _region(name: str | None, kind: ColumnType, leaves: Mapping[str, frozenset[s
         return _Region(null, everything=True)
     if leaves is not None:
         return _Region(null, values=leaves.get(bare, frozenset([bare])))
-    if kind in _NUMBERS or kind in ("date", "timestamp"):
-        extent = _bounded(bare, _number if kind in _NUMBERS else _moment)
+    if naming.kind in _NUMBERS or naming.kind in ("date", "timestamp"):
+        extent = _bounded(bare, _number if naming.kind in _NUMBERS else _moment)
         return _Region(null, values=frozenset([bare])) if extent is None else _Region(null, extent=extent)
-    return _Region(null, values=frozenset(bare.split("|")))
+    return _Region(null, extent=_code(bare) if naming.levels else None, values=frozenset(bare.split("|")))
 
 
 def _leaves(rows: Sequence[Sequence[str]]) -> dict[str, frozenset[str]]:
@@ -87,7 +105,8 @@ def _bounded(name: str, read: Callable[[str], Extent | None]) -> Extent | None:
             extent = read(name.removeprefix(sign))
             if extent is None:
                 return None
-            return (-_ENDLESS, extent[0]) if sign == "<" else (extent[0], _ENDLESS)
+            order = extent[0][0]
+            return ((order, -_ENDLESS), extent[0]) if sign == "<" else (extent[0], (order, _ENDLESS))
     return read(name)
 
 
@@ -96,7 +115,19 @@ def _number(name: str) -> Extent | None:
     if match is None:
         return None
     low, below, high = match.groups()
-    return Decimal(low), Decimal(high or low) + (0 if below else 1)
+    return ("", Decimal(low)), ("", Decimal(high or low) + (0 if below else 1))
+
+
+def _code(name: str) -> Extent | None:
+    """A network or an address, or a code of which the end may be cut."""
+    try:
+        network = ip_network(name)
+        order, first = f"ip{network.version}", int(network.network_address)
+        return (order, first), (order, first + network.num_addresses)
+    except ValueError:
+        found = _CODE.fullmatch(name)
+    order = f"code{len(name)}"
+    return None if found is None else ((order, found[1]), (order, found[1] + _LAST))
 
 
 def _moment(name: str) -> Extent | None:
@@ -124,7 +155,7 @@ def _hours(name: str) -> Extent | None:
 
 def _between(start: np.datetime64, end: np.datetime64) -> Extent:
     low, high = (int(one.astype("datetime64[h]").astype(np.int64)) for one in (start, end))
-    return Decimal(low), Decimal(high)
+    return ("", Decimal(low)), ("", Decimal(high))
 
 
 def _nulls(one: list[_Region], other: list[_Region]) -> Marks:

@@ -27,7 +27,7 @@ VALUE: Final = "value"  # everyone in both classes (or who left, or came) has on
 UNDECIDED: Final = "undecided"
 STEPS: Final = 30_000_000  # that may be taken to look for ways
 TRIPLES: Final = 10_000_000  # pairs of classes that share a value, for each value
-ENOUGH: Final = 1_000  # so many are found, and the others are left undecided
+ENOUGH: Final = 200  # so many are found, and the others are left undecided
 
 FOUND: Final = {"kind": pl.String, "before": pl.Int64, "after": pl.Int64, "fewest": pl.Int64, "most": pl.Int64}
 Finding = tuple[str, int | None, int | None, int, int]

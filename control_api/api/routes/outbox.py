@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
+from control_api.actions import releases
 from control_api.api.access import Actor, Ctx
 from control_api.api.paging import Cursor, Limit, page
-from control_api.store import audit, outbox, outbox_rows
-from control_api.store.outbox_export import MEDIA_TYPES, Format, address_of, export
+from control_api.store import outbox, outbox_rows
+from control_api.store.outbox_export import MEDIA_TYPES, Format
 from control_api.store.runs import get_run
 from schemas.errors import InvalidInput, Mistake
 
@@ -61,12 +62,22 @@ def export_table(
     form: Annotated[Format, Query(alias="format")] = "jsonl",
     provenance: bool = False,
 ) -> StreamingResponse:
-    """The whole table as a file."""
-    with ctx.connections() as conn:
-        pieces = export(address_of(conn), run, table, form, provenance)
-        audit.record(conn, actor, "outbox.exported", run, {"table": table, "format": form})
+    """The whole table as a file. Refused (409) where comparing it with an earlier export would tell on someone."""
+    pieces = releases.release(ctx, actor, run, table, form, provenance)
     name = f'attachment; filename="{table}.{form}"'
     return StreamingResponse(pieces, media_type=MEDIA_TYPES[form], headers={"Content-Disposition": name})
+
+
+@router.get("/runs/{run}/outbox/{table}/check")
+def check_table(ctx: Ctx, run: str, table: str, provenance: bool = False) -> dict[str, Any]:
+    """Whether the table may leave, next to everything that left before; what comparing them tells, by its kind."""
+    return releases.check(ctx, run, table, provenance)
+
+
+@router.get("/runs/{run}/releases")
+def list_releases(ctx: Ctx, run: str) -> dict[str, Any]:
+    """What left the review store of the run's task, and is compared with what is to leave."""
+    return {"run": run, "releases": [vars(one) for one in releases.list_releases(ctx, run)]}
 
 
 def _identity(cursor: str | None) -> int | None:

@@ -33,6 +33,8 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show_)
     group.command("export")(export)
+    group.command("check")(check)
+    group.command("releases")(releases)
     app.add_typer(group, name="outbox")
 
 
@@ -89,7 +91,8 @@ def export(
 ) -> None:
     """Write all prepared records of a table as a file.
 
-    With --output the file appears whole or not at all.
+    With --output the file appears whole or not at all. Of a table that promises groups it is a release: refused where
+    comparing it with an earlier one would tell on someone, as 'metal outbox check' says.
     """
     from control_api.cli.client import Client
     from control_api.cli.naming import of_run
@@ -108,6 +111,51 @@ def export(
         answer({"run": run, "table": name, "format": form.value, "output": str(output), "bytes": size})
     else:
         note(f"{output}: {size:,} bytes")
+
+
+def check(run: RunName, name: TableName, provenance: Provenance = False, as_json: AsJson = False) -> None:
+    """Check whether a table may leave, next to all that left before.
+
+    Two versions compared must not tell groups of fewer than k, or their values. Exit code 1 if they would.
+    """
+    from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
+
+    with Client() as client, of_run(client, run, "outbox check"):
+        found = client.get(f"/runs/{run}/outbox/{name}/check", long=True, provenance=provenance)
+    if as_json:
+        answer(found)
+    elif not found["guaranteed"]:
+        show(f"{name} promises no groups: nothing to compare")
+    elif found.get("released"):
+        show(f"{name}: exactly this was exported before")
+    elif not found["against"]:
+        show(f"{name}: nothing was exported before")
+    else:
+        rows = [
+            (one["run"], one["at"][:19], "safe" if one["safe"] else _told(one["found"])) for one in found["against"]
+        ]
+        show(table(("exported of run", "at", "compared with it"), rows))
+    if not found["safe"]:
+        raise typer.Exit(1)
+
+
+def releases(run: RunName, as_json: AsJson = False) -> None:
+    """List what was exported of tables that promise groups, of all runs of the run's task."""
+    from control_api.cli.client import Client
+    from control_api.cli.naming import of_run
+
+    with Client() as client, of_run(client, run, "outbox releases"):
+        found = client.get(f"/runs/{run}/releases")
+    if as_json:
+        answer(found)
+        return
+    rows = [(one["table"], one["run"], one["rows"], one["at"][:19], one["actor"]) for one in found["releases"]]
+    show(table(("table", "run", "records", "at", "by"), rows))
+
+
+def _told(found: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in found.items())
 
 
 def _save(output: Path, pieces: Any) -> int:

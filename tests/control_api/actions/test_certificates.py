@@ -35,15 +35,15 @@ SPEC = Task.model_validate(
         "task": "small",
         "tables": {
             "person": {
-                "columns": {name: {"type": kind} for name, kind in PLAN.columns.items()},
+                "columns": {name: {"type": kind} for name, kind in PLAN.columns.items()} | {"gone": {"type": "string"}},
                 "anonymize": [
                     {
                         "method": "generalize",
                         "quasi_identifiers": ["age", "zip"],
                         "k": 2,
                         "suppression_limit": 0.25,
-                        "l": {"illness": 2},
-                        "t": {"pay": {"distance": "ordered", "t": 0.6}},
+                        "l": [{"column": "illness", "l": 2}],
+                        "t": [{"column": "pay", "distance": "ordered", "t": 0.6}],
                         "subject": "gone",
                     }
                 ],

@@ -1,0 +1,228 @@
+"""Releases: rows of a table that promises groups leave the review store, and nothing that left before tells more by it.
+
+Always holds: what is exported is what was checked, since both are read at one moment; of each table of a task one
+release is checked and kept at a time, in the transaction of its audit event; an earlier one counts for ever, since what
+was published stays known. The same content once more is no new release. Tables without a group guarantee are not looked
+at. What is told in messages are numbers of groups, never a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from control_api.actions.certificates import asked_of, kinds_of, visible
+from control_api.actions.context import Context
+from control_api.actions.run_tables import compiled
+from control_api.store import audit, published, releases
+from control_api.store.db import Connection
+from control_api.store.outbox import IDENTITY, plan_of
+from control_api.store.outbox_export import Format, address_of, export
+from control_api.store.published import Wanted
+from control_api.store.releases import Release
+from control_api.store.runs import Run, get_run
+from processors.anonymize.runner import CompiledMethods
+from processors.privacy.requested import GROUP, Request
+from processors.privacy.versions import Scope, Shape, Version, in_words, told
+from schemas.columns import ColumnType
+from schemas.errors import Conflict
+
+VALUES: Final = 2  # of a sensitive column that a group has at least, where no number is asked for
+
+
+@dataclass(frozen=True)
+class Against:
+    """A release that was compared, and what comparing tells: how much of each kind."""
+
+    release: Release
+    found: Mapping[str, int]
+
+    def document(self) -> dict[str, Any]:
+        one = self.release
+        return {"run": one.run, "digest": one.digest, "at": one.at, "safe": not self.found, "found": dict(self.found)}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`table` is the one that the groups are promised of: also for the table that was set apart from it."""
+
+    run: Run
+    table: str
+    k: int
+    digest: str
+    version: Version
+    known: bool
+    against: list[Against]
+
+    @property
+    def safe(self) -> bool:
+        return not any(one.found for one in self.against)
+
+    def document(self) -> dict[str, Any]:
+        against = [one.document() for one in self.against]
+        return {
+            "run": self.run.run, "table": self.table, "guaranteed": True, "digest": self.digest,
+            "rows": self.version.height, "released": self.known, "safe": self.safe, "against": against,
+        }  # fmt: skip
+
+    def refusal(self) -> str:
+        worst = next(one for one in self.against if one.found)
+        more = sum(bool(one.found) for one in self.against) - 1
+        others = f", and {more} more" if more else ""
+        return (
+            f"table {self.table} of run {self.run.run} can't leave: compared with what was exported of run "
+            f"{worst.release.run} on {worst.release.at:%Y-%m-%d}{others}, it tells groups of fewer than {self.k}: "
+            f"{in_words(worst.found)}. Export it when at least {self.k} have come, left or changed wherever anyone "
+            "has, or publish only records that were not exported before"
+        )
+
+
+def release(ctx: Context, actor: str, run: str, table: str, form: Format, provenance: bool = False) -> Iterator[bytes]:
+    """The table as a file, in pieces; raises `Conflict` where an earlier one beside it would tell on someone."""
+    checked: Checked | None = None
+    with ctx.connections() as conn:
+        url = address_of(conn)
+        found = get_run(conn, run)
+        plan_of(conn, run, table)
+        with published.moment(url) as at:
+            checked = _check(conn, url, at, found, table, provenance)
+            if checked is None or checked.safe:
+                pieces = export(url, run, table, form, provenance, at)
+                detail: dict[str, Any] = {"table": table, "format": form}
+                if checked is not None and checked.version.height:
+                    releases.put(conn, actor, found.task, checked.table, run, checked.digest, checked.version)
+                    detail["release"] = checked.digest
+                audit.record(conn, actor, "outbox.exported", run, detail)
+                return pieces
+    with ctx.connections() as conn:
+        against = [one.release.digest for one in checked.against if one.found]
+        audit.record(conn, actor, "outbox.refused", run, {"table": table, "format": form, "against": against})
+    raise Conflict(checked.refusal())
+
+
+def check(ctx: Context, run: str, table: str, provenance: bool = False) -> dict[str, Any]:
+    """What an export would be compared with, and what that tells. Nothing leaves and nothing is kept."""
+    with ctx.connections() as conn:
+        url = address_of(conn)
+        found = get_run(conn, run)
+        plan_of(conn, run, table)
+        with published.moment(url) as at:
+            checked = _check(conn, url, at, found, table, provenance)
+    if checked is None:
+        return {"run": run, "table": table, "guaranteed": False, "safe": True, "against": []}
+    return checked.document()
+
+
+def list_releases(ctx: Context, run: str) -> list[Release]:
+    """What left the review store of the tables of the run's task, from the first release on."""
+    with ctx.connections() as conn:
+        return releases.releases(conn, get_run(conn, run).task)
+
+
+def _check(conn: Connection, url: str, at: str, run: Run, table: str, provenance: bool) -> Checked | None:
+    """None for a table without a group guarantee."""
+    kept = _kept(conn, run, table)
+    if kept is None:
+        return None
+    base, request, columns, methods = kept
+    releases.lock(conn, run.task, base)
+    version = _version(url, at, run, base, request, columns, methods, provenance and base == table)
+    digest = version.digest
+    known = releases.known(conn, run.task, base, digest)
+    first: dict[str, Release] = {}
+    for one in releases.releases(conn, run.task, base):
+        first.setdefault(one.digest, one)
+    against = []
+    if not known:  # else everything that left since was compared with it
+        earlier = releases.contents(conn, run.task, base)
+        against = [Against(first[name], told(one, version)) for name, one in earlier]
+    return Checked(run, base, request.k or VALUES, digest, version, known, against)
+
+
+def _kept(
+    conn: Connection, run: Run, table: str
+) -> tuple[str, Request, Mapping[str, ColumnType], CompiledMethods] | None:
+    """The table that groups are promised of, what is promised, its columns and methods."""
+    plans = compiled(run.spec).outputs()
+    base = next((name for name, plan in plans.items() if plan.methods.linked == table), table)
+    if base not in plans:
+        return None
+    columns = plan_of(conn, run.run, base).columns
+    for request in asked_of(run, base)[1]:
+        seen = visible(columns, request)
+        if seen.quasi_identifiers:
+            return base, seen, columns, plans[base].methods
+    return None
+
+
+def _version(
+    url: str,
+    at: str,
+    run: Run,
+    table: str,
+    request: Request,
+    columns: Mapping[str, ColumnType],
+    methods: CompiledMethods,
+    provenance: bool,
+) -> Version:
+    identity, scope = _identity(url, at, run, table, columns, methods, provenance)
+    apart = methods.linked is not None
+    regions = () if apart else request.quasi_identifiers
+    most, counted = (1, False)
+    if request.subject is not None and not apart:
+        most, counted = published.rows_of_one(url, at, run.run, table, regions, request.subject)
+    sensitive = () if apart else request.sensitive
+    plain = {*regions, *sensitive, *identity, *([GROUP] if apart else [])}
+    wanted = Wanted(
+        (*regions, *sensitive),
+        identity,
+        request.subject if identity and counted else None,
+        [name for name in columns if name not in plain],
+        (methods.linked or "", methods.group.suffix) if apart and methods.group else None,
+    )
+    shape = Shape(
+        run=run.run,
+        columns=tuple(columns),
+        quasi_identifiers=regions,
+        sensitive=sensitive,
+        k=request.k or VALUES,
+        distinct=tuple(_values(request, name) for name in sensitive),
+        kinds={name: kind for name, kind in kinds_of(run, table).items() if name in regions},
+        hierarchies={name: rows for name, rows in request.hierarchies.items() if name in regions},
+        levels=request.search == "full_domain",
+        rows_of_one=most,
+        identity=identity,
+        scope=scope,
+        apart=apart,
+    )
+    return Version(shape, published.published(url, at, run.run, table, wanted))
+
+
+def _values(request: Request, column: str) -> int:
+    """How many values of a sensitive column are asked for, as far as they are counted one by one."""
+    asked = [int(one.l) for one in request.diversity if one.column == column and one.kind == "distinct"]
+    return max([VALUES, *asked])
+
+
+def _identity(
+    url: str,
+    at: str,
+    run: Run,
+    table: str,
+    columns: Mapping[str, ColumnType],
+    methods: CompiledMethods,
+    provenance: bool,
+) -> tuple[tuple[str, ...], Scope]:
+    """What tells a published row from all others and stays the same: in all runs of the task, or in this one."""
+    declared = run.spec.tables[table].primary_key
+    key: Sequence[str] = declared.columns if declared is not None else ()
+    written = {
+        name for one in (*methods.treatments, *([methods.group] if methods.group else [])) for name in one.outputs
+    }
+    if key and set(key) <= set(columns):
+        if written.isdisjoint(key):
+            return tuple(key), "task"
+        if published.unique(url, at, run.run, table, key):
+            return tuple(key), "run"
+    return ((IDENTITY,), "run") if provenance else ((), "")
