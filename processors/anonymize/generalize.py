@@ -67,7 +67,11 @@ class Generalize:
             default_factory=dict, description="Quasi-identifier: the grid or hierarchy that bounds of groups lie on."
         )
         suppression_limit: float = Field(
-            default=0.0, ge=0, le=1, description="The share of records that may be suppressed to form groups."
+            default=0.0,
+            ge=0,
+            le=1,
+            description="The share of records that may be suppressed to form groups: "
+            "such as are in the way of k, l or t, and outliers where the others then lose clearly less.",
         )
         search: Search = Field(
             default="mondrian",
@@ -150,6 +154,7 @@ class Generalize:
                 config.search,
                 config.loss,
                 config.presence,
+                config.suppression_limit,
             )
             return replace(grouping(wanted, columns), needs=_needs(config, columns))
         outputs: dict[str, ColumnType] = {}

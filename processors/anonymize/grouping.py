@@ -22,8 +22,8 @@ from processors.privacy.climb import check as check_steps
 from processors.privacy.demands import Demands
 from processors.privacy.dimension import Dimension, Grain, dimension, encode, survey, surveys
 from processors.privacy.guard import Sensitive
-from processors.privacy.mondrian import SUPPRESSED, classes
-from processors.privacy.points import Codes
+from processors.privacy.mondrian import classes
+from processors.privacy.points import SUPPRESSED, Codes
 from processors.privacy.shortfall import Infeasible
 from processors.privacy.unreachable import Unreachable
 from processors.wrong_config import MisfitError
@@ -118,6 +118,7 @@ class Wanted:
     search: Search = "mondrian"
     loss: Measure = "ncp"
     presence: Presence | None = None
+    outliers: float = 0.0  # Mondrian: the share of records that may be suppressed for the others to lose less
 
 
 def grouping(wanted: Wanted, columns: Columns) -> Treatment:
@@ -172,6 +173,7 @@ def _by_boxes(wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension]
         subject=None if wanted.subject is None else _ranks(table[wanted.subject]),
         sensitive=[_sensitive(table[name], name, *asked) for name, asked in wanted.sensitive.items()],
         suppression_limit=wanted.limit,
+        outliers=wanted.outliers,
     )
     if isinstance(found, Infeasible):
         return found

@@ -1,12 +1,14 @@
 """Classes of a table by strict multidimensional Mondrian, or why there can be none.
 
 Always holds: every class keeps k (distinct subjects where a subject is given, else rows), every l and every t, or there
-are no classes at all; rows are left out only where the table as a whole would not keep an l, as few as that needs, and
-never more than the limit allows. Knows codes; `dimension` makes them of values, and texts of the boxes.
+are no classes at all; rows are left out only where the table as a whole would not keep an l, as few as that needs, or
+as outliers where these may be left out (outliers.py), and never more than the limits allow. Knows codes; `dimension`
+makes them of values, and texts of the boxes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,13 +17,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from processors.privacy.boxes import Boxes, Cutter
-from processors.privacy.cut import Axis
 from processors.privacy.dimension import Dimension
 from processors.privacy.guard import Guard, Guarded, Sensitive
-from processors.privacy.points import CHUNK, Codes, Ints, Marks, collapsed, ordered
+from processors.privacy.measure import SLACK
+from processors.privacy.outliers import bounds, without_outliers
+from processors.privacy.points import CHUNK, SUPPRESSED, Codes, Ints, Marks, collapsed, ordered
 from processors.privacy.shortfall import Infeasible, capped, shortfalls
-
-SUPPRESSED = -1
+from processors.privacy.tally import changes
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,26 @@ class Classes:
 
 
 def classes(
-    dimensions: Sequence[Axis],
+    dimensions: Sequence[Dimension],
     codes: Sequence[Codes],
     k: int,
     *,
     subject: Codes | None = None,
     sensitive: Sequence[Sensitive] = (),
     suppression_limit: float = 0.0,
+    outliers: float = 0.0,
 ) -> Classes | Infeasible:
-    """The classes of rows given by a column of codes for each dimension; `subject` are codes of the subjects."""
+    """The classes of rows given by a column of codes for each dimension; `subject` are codes of the subjects.
+
+    `outliers`: up to which share of the rows may be left out for the others to lose less.
+    """
     if k < 1 or not dimensions or len(codes) != len(dimensions):
         raise ValueError("k is at least 1, and there is a column of codes for each of one dimension or more")
     rows = len(codes[0])
     lacking = tuple(shortfalls(k, rows, _distinct(subject), sensitive)) if rows else ()
     if not lacking:
-        return _classes(dimensions, codes, k, subject, sensitive, None)
+        found = _classes(dimensions, codes, k, subject, sensitive, None)
+        return _trimmed(found, dimensions, codes, k, subject, sensitive, outliers)
     kept = _kept(codes, sensitive)
     left = int(kept.sum())
     inside = None if subject is None else subject[kept]
@@ -83,7 +90,35 @@ def classes(
         return Infeasible(lacking)
     if rows - left > suppression_limit * rows:
         return Infeasible(lacking, (rows - left) / rows)
-    return _classes(dimensions, [column[kept] for column in codes], k, inside, fewer, kept)
+    found = _classes(dimensions, [column[kept] for column in codes], k, inside, fewer, kept)
+    return _trimmed(found, dimensions, codes, k, subject, sensitive, outliers)
+
+
+def _trimmed(
+    found: Classes,
+    dimensions: Sequence[Dimension],
+    codes: Sequence[Codes],
+    k: int,
+    subject: Codes | None,
+    sensitive: Sequence[Sensitive],
+    share: float,
+) -> Classes:
+    """Without outliers, if they are few enough; each class as narrow as what is left of it."""
+    most = math.floor(share * len(found.of_row) + SLACK) - found.suppressed
+    if most <= 0 or any(one.closeness for one in sensitive):
+        return found
+    diverse = tuple(Guarded(one.name, one.size, one.diversity, (), np.zeros(0, dtype=np.int64)) for one in sensitive)
+    others = [*([] if subject is None else [subject]), *(one.codes for one in sensitive)]
+    of_row = without_outliers(found.of_row, dimensions, codes, Guard(k, subject is not None, diverse), others, most)
+    if (of_row == found.of_row).all():
+        return found
+    rows = np.flatnonzero(of_row != SUPPRESSED)
+    rows = rows[np.argsort(of_row[rows], kind="stable")]
+    starts = changes(of_row[rows])
+    boxes = [bounds(column[rows].astype(np.int64), starts) for column in codes]
+    low, high = (np.array([box[side] for box in boxes], dtype=np.int32) for side in (0, 1))
+    nulls = np.array([np.logical_or.reduceat(column[rows] == 0, starts) for column in codes])
+    return Classes(of_row, np.diff(starts, append=len(rows)), low, high, nulls)
 
 
 def _distinct(subject: Codes | None) -> int | None:
@@ -108,7 +143,7 @@ def _kept(codes: Sequence[Codes], sensitive: Sequence[Sensitive]) -> Marks:
 
 
 def _classes(
-    dimensions: Sequence[Axis],
+    dimensions: Sequence[Dimension],
     codes: Sequence[Codes],
     k: int,
     subject: Codes | None,

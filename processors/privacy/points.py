@@ -19,6 +19,7 @@ Marks = NDArray[np.bool_]
 Codes = NDArray[Any]  # integers of 0 and above; the fewer bytes, the faster
 WORD = 64
 MOST_ROWS = 2**31 - 1
+SUPPRESSED = -1  # the class of a row that has none
 CHUNK = 1 << 20  # rows for which a temporary column of 64 bits is made at once
 
 

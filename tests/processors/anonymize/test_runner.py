@@ -110,7 +110,7 @@ def test_records_are_left_out_before_the_others_are_grouped(
 ) -> None:
     """Each is counted by the method that left it out; the groups are of what remains."""
     young = {"method": "suppress", "where": "age < 5", "records": True}
-    methods = compiled(PEOPLE, {**BY_AGE, "k": 2, "suppression_limit": 1.0}, young, RARE_CITY)
+    methods = compiled(PEOPLE, {**BY_AGE, "k": 2}, young, RARE_CITY)
     table = pl.DataFrame(rows, schema={"age": pl.Int64, "city": pl.String, "ill": pl.String}, orient="row")
     table = table.with_columns(pl.int_range(len(rows)).alias("row"))
     grown = [row for row in rows if row[0] >= 5]

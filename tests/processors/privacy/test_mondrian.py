@@ -19,7 +19,8 @@ from benchmarks.census import census, hierarchies
 from processors.privacy import boxes, points
 from processors.privacy.dimension import Dimension, Grain, dimension, encode, survey
 from processors.privacy.guard import Sensitive
-from processors.privacy.mondrian import SUPPRESSED, Classes, classes
+from processors.privacy.mondrian import Classes, classes
+from processors.privacy.points import SUPPRESSED
 from processors.privacy.requested import Closeness, Diversity
 from processors.privacy.scale import numbers
 from processors.privacy.shortfall import Infeasible
