@@ -43,7 +43,7 @@ def worthwhile(table: Table, part: list[int]) -> list[list[int]]:
 
 
 @given(tables(), st.sampled_from([0.05, 0.2, 0.5, 1.0]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_remains_is_narrower_and_keeps_what_was_asked(table: Table, share: float) -> None:
     table = replace(table, sensitive=[replace(one, closeness=()) for one in table.sensitive])
     before = table.grouped()
