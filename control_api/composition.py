@@ -22,6 +22,7 @@ from processors.anonymize.runner import compile_methods, embed_files
 from processors.rules.protocol import Rule
 from processors.rules.runner import compile_rules
 from processors.transform.outputs import outputs
+from processors.transform.small_groups import embed_levels
 from processors.wrong_config import ConfigError, Wrong
 from schemas.discovery import discover
 from schemas.task.components import Components
@@ -47,6 +48,7 @@ def components() -> Components:
             lambda task, _: _inspect_rules(task, rules),
             lambda task, base: _inspect_methods(task, base, methods),
             lambda task, _: _inspect_noise(task),
+            _inspect_levels,
         ),
     )
 
@@ -97,6 +99,20 @@ def _inspect_noise(task: Task) -> list[Finding]:
         except ConfigError as error:
             findings += _findings((), error.mistakes)
     return findings
+
+
+def _inspect_levels(task: Task, base: Path) -> list[Finding]:
+    """What is wrong with hierarchies that small groups are merged along."""
+    tables, findings = {}, []
+    for name, table in task.tables.items():
+        try:
+            steps = embed_levels(table.transform, lambda path: _read(base, path))
+            tables[name] = table.model_copy(update={"transform": steps})
+        except ConfigError as error:
+            findings += _findings(("tables", name, "transform"), error.mistakes)
+    if len(tables) < len(task.tables):
+        return findings
+    return outputs(task.model_copy(update={"tables": tables}))[1]
 
 
 def _read(base: Path, path: str) -> str:

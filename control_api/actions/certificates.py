@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
+from control_api.actions.certified_groups import counted_by, groups_of
 from control_api.actions.context import Context
 from control_api.actions.examine import Asked, Examined, examine
 from control_api.actions.run_tables import compiled
@@ -20,7 +21,7 @@ from control_api.store.db import Connection
 from control_api.store.outbox import plan_of
 from control_api.store.outbox_export import address_of, frames
 from control_api.store.runs import Run, get_run
-from control_api.store.totals import totals_of
+from control_api.store.totals import Totals, totals_of
 from processors.aggregate.noise_plan import noise_of
 from processors.aggregate.noise_stated import noise_method, stated_noise
 from processors.privacy.certificate import Facts, make
@@ -47,20 +48,22 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
         if found.state not in CERTIFIED:
             raise Conflict(f"run {run!r} is {found.state}; a certificate is of a run that is prepared or stopped")
         columns = plan_of(conn, run, table).columns
-        suppressed = _suppressed(conn, run, table)
+        totals = totals_of(conn, run).get(table, Totals())
         noise = _noise(conn, found, table)
         url = address_of(conn)
     methods, requests = asked_of(found, table)
     kinds = kinds_of(found, table)
     asked = [
-        Asked(one, suppressed, partial(breadths_of, request=one, kinds=kinds))
+        Asked(one, totals.dropped.get(SUPPRESSED, 0), partial(breadths_of, request=one, kinds=kinds))
         for one in (visible(columns, request) for request in requests)
         if one.quasi_identifiers
     ]
-    examined = examine(frames(url, run, table), columns, asked)
+    counted = counted_by(found.spec, table, columns)
+    examined = examine(frames(url, run, table), columns, asked, counted)
+    groups = groups_of(found.spec, table, examined.rows, totals.withheld, counted, examined.fewest)
     if noise is not None:
         methods = (*methods, *noise_method(found.spec, table))
-    facts = replace(_facts(found, table, columns, methods, examined), noise=noise)
+    facts = replace(_facts(found, table, columns, methods, examined), noise=noise, groups=groups)
     document = make(facts, examined.findings)
     with ctx.connections() as conn:
         signed = sign(document, keys.signing_key(conn, ctx.master), document["issued"])
@@ -109,11 +112,6 @@ def kinds_of(run: Run, table: str) -> dict[str, ColumnType]:
     """The types that the columns had before they were anonymized."""
     given, _ = outputs(run.spec)
     return {name: kind.type for name, kind in given.get(table, {}).items()}
-
-
-def _suppressed(conn: Connection, run: str, table: str) -> int:
-    totals = totals_of(conn, run).get(table)
-    return 0 if totals is None else totals.dropped.get(SUPPRESSED, 0)
 
 
 def _noted(table: str, examined: Examined) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reads the files that rules and methods of a task name into its spec: what is released stays what it was."""
+"""Reads the files that a task names beside its sources into its spec: what is released stays what it was."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from processors.anonymize.runner import embed_files as embed_in_methods
 from processors.rules.runner import embed_files as embed_in_rules
+from processors.transform.small_groups import embed_levels
 from processors.wrong_config import ConfigError, Wrong
 from schemas.errors import InvalidInput, Mistake
 from schemas.task.components import Components
@@ -32,7 +33,7 @@ def embed(task: Task, base: Path, components: Components, file: str) -> Task:
 def _table(
     name: str, table: Table, read: Callable[[str], str], components: Components, file: str, mistakes: list[Mistake]
 ) -> Table:
-    columns, methods = table.columns, table.anonymize
+    columns, methods, steps = table.columns, table.anonymize, table.transform
     try:
         columns = embed_in_rules(table.columns, components.rules, read)
     except ConfigError as error:
@@ -41,7 +42,11 @@ def _table(
         methods = embed_in_methods(table.anonymize, components.methods, read)
     except ConfigError as error:
         mistakes += _told(file, f"tables.{name}.anonymize", error.mistakes)
-    return table.model_copy(update={"columns": columns, "anonymize": methods})
+    try:
+        steps = embed_levels(table.transform, read)
+    except ConfigError as error:
+        mistakes += _told(file, f"tables.{name}.transform", error.mistakes)
+    return table.model_copy(update={"columns": columns, "anonymize": methods, "transform": steps})
 
 
 def _told(file: str, place: str, found: tuple[Wrong, ...]) -> list[Mistake]:

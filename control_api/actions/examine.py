@@ -30,6 +30,7 @@ class Examined:
     rows: int
     digest: str
     findings: list[Finding]
+    fewest: int | None = None  # the least value of the column that counts the records of groups
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,23 @@ class Asked:
     breadths: Callable[[pl.DataFrame], Mapping[str, Breadth]] = field(default=lambda _: {})
 
 
-def examine(pieces: Iterable[pl.DataFrame], columns: Mapping[str, ColumnType], asked: Sequence[Asked]) -> Examined:
-    """The rows' count and digest, and what they reach of everything asked."""
+def examine(
+    pieces: Iterable[pl.DataFrame],
+    columns: Mapping[str, ColumnType],
+    asked: Sequence[Asked],
+    counted: str | None = None,
+) -> Examined:
+    """The rows' count and digest, and what they reach of everything asked; `counted`: a column of whole numbers."""
     digest = RowsDigest(columns, partial(tempfile.SpooledTemporaryFile, max_size=_IN_MEMORY))
     requests = [one.request for one in asked]
     empty = pl.DataFrame(schema={name: polars_type(kind) for name, kind in columns.items()})
     kept = [compact(empty, columns, requests)]
+    least: list[int] = []
     try:
         for piece in pieces:
             digest.add(piece)
             kept.append(compact(piece, columns, requests))
+            least += [] if counted is None else piece[counted].drop_nulls().bottom_k(1).to_list()
         rows, hexdigest = digest.rows, digest.hexdigest()
     finally:
         digest.close()
@@ -58,4 +66,4 @@ def examine(pieces: Iterable[pl.DataFrame], columns: Mapping[str, ColumnType], a
     findings = [
         find(whole, without_lost_subjects(whole, one.request), one.suppressed, one.breadths(whole)) for one in asked
     ]
-    return Examined(rows, hexdigest, findings)
+    return Examined(rows, hexdigest, findings, min(least, default=None))

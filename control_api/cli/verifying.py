@@ -49,14 +49,18 @@ def _check(statement: Statement, data: Sequence[Path]) -> list[Mismatch]:
     columns = {one.name: one.datatype for one in statement.release.columns}
     asked = [_asked(one) for one in statement.guarantees]
     spoken = {name for one in statement.guarantees for name in (*request_of(one).columns, *breadths_of(one))}
+    counted = None if statement.groups is None else statement.groups.counted
+    spoken |= set() if counted is None else {counted}
     unknown = sorted(spoken - set(columns))
     if unknown:
         return [Mismatch("columns", f"the certificate speaks of {', '.join(unknown)}, which are no columns of it")]
     try:
-        examined = examine(read(data, columns), columns, asked)
+        examined = examine(read(data, columns), columns, asked, counted)
     except OtherColumnsError as error:
         return [Mismatch("columns", str(error))]
-    return compare(statement, examined.rows, examined.digest, examined.findings)
+    if counted is not None and columns[counted] != "int64":
+        return [Mismatch("columns", f"the certificate counts records by {counted}, which is no whole number")]
+    return compare(statement, examined.rows, examined.digest, examined.findings, examined.fewest)
 
 
 def _asked(guarantee: Guarantee) -> Asked:

@@ -25,6 +25,7 @@ class Totals:
     merged: int = 0
     rejected: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    withheld: dict[str, int] = field(default_factory=dict)  # groups of an aggregated table, by reason
 
     def add(self, counts: dict[str, Any]) -> None:
         self.read += counts.get("read", 0)
@@ -33,6 +34,8 @@ class Totals:
         self.prepared += counts.get("prepared", 0)
         for rule, n in counts.get("dropped", {}).items():
             self.dropped[rule] = self.dropped.get(rule, 0) + n
+        for reason, n in counts.get("withheld", {}).items():
+            self.withheld[reason] = self.withheld.get(reason, 0) + n
 
 
 def totals_of(conn: Connection, run: str) -> dict[str, Totals]:
@@ -85,6 +88,7 @@ def _tables(conn: Connection, run: Run) -> dict[str, dict[str, Any]]:
         if run.prepared_at is not None or run.ended_at is not None:
             total.prepared = outbox.count(conn, run.run, table) if table in stored else 0
         found[table] = asdict(total)
+        del found[table]["withheld"]  # why single groups are withheld is told in certificates, as numbers
     return found
 
 

@@ -1,21 +1,26 @@
 """A derived table: the surviving rows of one table, joined with those they refer to, transformed and aggregated.
 
 A function of the surviving rows, whatever their order. A joined frame names its columns `table.column`. Every row of
-the base is counted once: it is among what comes out, merged into a group, dropped by a join or a filter, or rejected.
+the base is counted once: it is among what comes out, merged into a group, dropped by a join, a filter or for being in a
+group that is withheld, or rejected. What is derived from groups sees those that may be published, and no other.
 Where the aggregate is told with noise, nothing else of it comes out, and `ask` is who answers for the draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from processors.aggregate.families import handling_of
 from processors.aggregate.group import aggregate, computable
 from processors.aggregate.noise_plan import NoisePlan, noise_of
-from processors.aggregate.noisy import Ask, nobody_asks, tell
+from processors.aggregate.noisy import Ask, nobody_asks
+from processors.aggregate.noisy import tell as tell_noisy
+from processors.aggregate.small_groups import RULE as SMALL_GROUP
+from processors.aggregate.small_groups import Told, tell
 from processors.merge.resolve import IDENT
 from processors.outcome import Outcome
 from processors.transform.aggregates import AggregatePlan
@@ -35,6 +40,7 @@ class DerivedTable:
     needed: dict[str, tuple[str, ...]]  # table -> columns; no other is held in memory
     transform: RecordTransform
     grouped: AggregatePlan | None
+    family: str | None  # tables of one family tell of the same records; None where nothing is withheld
     kinds: dict[str, Kind]  # what comes out
     renamed: dict[str, str]  # without an aggregate: what comes out -> column of the joined frame
     noise: NoisePlan | None = None
@@ -51,27 +57,71 @@ class Derived:
     rows: pl.DataFrame  # `_ident` and the columns of the table
     counts: dict[str, Any]
     rejected: pl.DataFrame  # `_ident`, what was looked at of the joined rows, and why
+    withheld: dict[str, int] = field(default_factory=dict)  # of an aggregated table its groups, by reason
 
 
-def derive_table(
-    table: DerivedTable,
-    rows: Mapping[str, pl.DataFrame],
-    derived: Mapping[str, pl.DataFrame],
-    key: bytes,
-    ask: Ask = nobody_asks,
-) -> Derived:
-    """`rows` and `derived`: the tables that there are by now, collected and derived, with their identities."""
-    read, joined, unmet = _joined(table, {**rows, **derived})
-    outcome = _transformed(table, joined)
-    out = _shaped(table, outcome.kept, key, ask)
-    counts = {
-        "read": read,
-        "prepared": out.height,
-        "merged": max(0, outcome.kept.height - out.height),  # an aggregate of no rows is one row, if it has no groups
-        "rejected": outcome.rejected.height,
-        "dropped": unmet | outcome.dropped,
+@dataclass(frozen=True)
+class _Gathered:
+    """The records of a derived table, before anything is done with groups."""
+
+    read: int
+    unmet: dict[str, int]
+    outcome: Outcome
+
+
+def derive_tables(
+    tables: Mapping[str, DerivedTable], rows: Mapping[str, pl.DataFrame], key: bytes, ask: Ask = nobody_asks
+) -> dict[str, Derived]:
+    """All derived tables of a task, of which none comes before what it is derived from. `rows`: collected tables."""
+    derived: dict[str, Derived] = {}
+
+    def derive(name: str) -> pl.DataFrame:
+        if name not in derived:
+            family = tables[name].family
+            several = [name] if family is None else [one for one, table in tables.items() if table.family == family]
+            bases = {tables[one].base for one in several} & set(tables)
+            there = {**rows, **{base: derive(base) for base in bases}}
+            derived.update(derive_family({one: tables[one] for one in several}, there, key, ask))
+        return derived[name].rows
+
+    for name in tables:
+        derive(name)
+    return {name: derived[name] for name in tables}
+
+
+def derive_family(
+    tables: Mapping[str, DerivedTable], there: Mapping[str, pl.DataFrame], key: bytes, ask: Ask = nobody_asks
+) -> dict[str, Derived]:
+    """A table that withholds nothing, or all tables of a family; `there`: what they are derived from, by identity."""
+    gathered = {name: _gathered(table, there) for name, table in tables.items()}
+    careful = {
+        name: (one.outcome.kept, plan)
+        for name, one in gathered.items()
+        if tables[name].family is not None and (plan := tables[name].grouped) is not None
     }
-    return Derived(out, counts, outcome.rejected)
+    told = tell(careful, IDENT) if careful else {}
+    return {name: _derived(tables[name], one, told.get(name), key, ask) for name, one in gathered.items()}
+
+
+def _gathered(table: DerivedTable, there: Mapping[str, pl.DataFrame]) -> _Gathered:
+    read, joined, unmet = _joined(table, there)
+    return _Gathered(read, unmet, _transformed(table, joined))
+
+
+def _derived(table: DerivedTable, gathered: _Gathered, told: Told | None, key: bytes, ask: Ask) -> Derived:
+    kept = gathered.outcome.kept if told is None else told.frame
+    out = _shaped(table, kept, key, ask)
+    if told is not None and not told.any:
+        out = out.clear()
+    small = gathered.outcome.kept.height - kept.height
+    counts = {
+        "read": gathered.read,
+        "prepared": out.height,
+        "merged": max(0, kept.height - out.height),  # an aggregate of no rows is one row, if it has no groups
+        "rejected": gathered.outcome.rejected.height,
+        "dropped": gathered.unmet | gathered.outcome.dropped | ({SMALL_GROUP: small} if small else {}),
+    }
+    return Derived(out, counts, gathered.outcome.rejected, {} if told is None else told.withheld)
 
 
 def _transformed(table: DerivedTable, joined: pl.DataFrame) -> Outcome:
@@ -88,7 +138,7 @@ def _shaped(table: DerivedTable, frame: pl.DataFrame, key: bytes, ask: Ask) -> p
         if table.noise is None:
             result = aggregate(frame, table.grouped)
         else:
-            result = tell(table.name, frame, table.noise, table.grouped, ask)
+            result = tell_noisy(table.name, frame, table.noise, table.grouped, ask)
         names = [group.name for group in table.grouped.by]
         identity = pl.struct(names).hash(seed(key, table.name)) if names else pl.lit(1, dtype=pl.UInt64)
     else:
@@ -138,6 +188,7 @@ def _used(transform: RecordTransform, grouped: AggregatePlan | None, noise: Nois
     if grouped is not None:
         used |= {group.column for group in grouped.by}
         used |= {name for column in grouped.columns if column.argument for name in column.argument.uses}
+        used |= {grouped.small.subject} if grouped.small and grouped.small.subject else set()
     if noise is not None and noise.subject is not None:
         used.add(noise.subject)
     return used
@@ -161,4 +212,6 @@ def compile_derived(name: str, task: Task) -> DerivedTable:
     needed: dict[str, tuple[str, ...]] = {}
     for one in (base, *(other for other, _, _ in joined)):
         needed[one] = tuple(column for column in output_columns(one, task) if f"{one}.{column}" in used)
-    return DerivedTable(name, base, tuple(joined), needed, transform, grouped, kinds, renamed, noise)
+    handling = handling_of(name, task)
+    family = handling.family if handling is not None and handling.rule is not None else None
+    return DerivedTable(name, base, tuple(joined), needed, transform, grouped, family, kinds, renamed, noise)

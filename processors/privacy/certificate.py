@@ -24,6 +24,8 @@ from processors.privacy.closeness import Reference as ColumnReference
 from processors.privacy.finding import Finding, suppressed_share
 from processors.privacy.measure import SLACK
 from processors.privacy.requested import Closeness, Diversity, Request
+from processors.privacy.stated import Stated
+from processors.privacy.stated_groups import Groups, misses
 from processors.privacy.statement import (
     CONTEXT,
     Digest,
@@ -32,7 +34,6 @@ from processors.privacy.statement import (
     Loss,
     Reference,
     Release,
-    Stated,
     StatedBreadth,
     StatedCloseness,
     StatedColumn,
@@ -68,13 +69,14 @@ class Facts:
     anonymized: bool
     issued: str
     noise: StatedNoise | None = None
+    groups: Groups | None = None
 
 
 @dataclass(frozen=True)
 class Mismatch:
     """One way in which data and certificate differ."""
 
-    kind: str  # signature, columns, rows, digest, k, l, t, loss, suppression or noise
+    kind: str  # signature, columns, rows, digest, groups, k, l, t, loss, suppression or noise
     message: str
 
 
@@ -95,6 +97,7 @@ def make(facts: Facts, findings: Sequence[Finding]) -> dict[str, Any]:
             digest=Digest(value=facts.digest),
         ),
         methods=[used(method) for method in sorted(facts.methods, key=_order)] if facts.anonymized else [],
+        groups=facts.groups,
         guarantees=[*map(_guarantee, findings)],
         noise=facts.noise,
     )
@@ -135,8 +138,13 @@ def breadths_of(guarantee: Guarantee) -> dict[str, Breadth]:
     return {one.column: Breadth(one.form, one.shares) for one in guarantee.breadths}
 
 
-def compare(statement: Statement, rows: int, digest: str, findings: Sequence[Finding]) -> list[Mismatch]:
-    """Every way in which the rows are not what is certified, or do not keep what was asked for."""
+def compare(
+    statement: Statement, rows: int, digest: str, findings: Sequence[Finding], fewest: int | None = None
+) -> list[Mismatch]:
+    """Every way in which the rows are not what is certified, or do not keep what was asked for.
+
+    `fewest`: the least that the column has which counts the records of groups.
+    """
     stated = statement.release
     found: list[Mismatch] = []
     if rows != stated.rows:
@@ -146,10 +154,17 @@ def compare(statement: Statement, rows: int, digest: str, findings: Sequence[Fin
     if statement.noise is not None and rows != statement.noise.groups:
         said = f"the data has {rows:,} groups; noise was drawn for {statement.noise.groups:,}"
         found.append(Mismatch("noise", f"{said}, of which none may be left out"))
+    if statement.groups is not None:
+        found += [Mismatch("groups", message) for message in misses(statement.groups, rows, fewest)]
     for guarantee, finding in zip(statement.guarantees, findings, strict=True):
         found += _compare(guarantee, finding)
         found += [Mismatch(kind, message) for kind, message in finding.misses()]
     return found
+
+
+def shortened(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a certificate tells of them."""
+    return {name: _shortened(value) for name, value in options.items()}
 
 
 def used(method: Method) -> UsedMethod:

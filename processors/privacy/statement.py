@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from processors.privacy.breadth import Form
+from processors.privacy.stated import Stated, Text
+from processors.privacy.stated_groups import Groups
 from schemas.columns import ColumnType
 
 ROWS: Final = "metal-rows-1"  # the form of rows that processors/privacy/digest.py describes
@@ -50,17 +51,6 @@ CONTEXT: Final[dict[str, Any]] = {
     "assertionMethod": "sec:assertionMethod",
     "proofValue": "sec:proofValue",
 }
-
-Text = Annotated[str, Field(max_length=1_000)]
-
-
-class Stated(BaseModel):
-    """Members are written in camel case; one that is not known is refused, for nobody checked it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-    def document(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 class StatedColumn(Stated):
@@ -234,5 +224,6 @@ class Statement(Stated):
     anonymized: bool
     release: Release
     methods: list[UsedMethod]
+    groups: Groups | None = None  # of an aggregated table
     guarantees: list[Guarantee]
     noise: StatedNoise | None = None

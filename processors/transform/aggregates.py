@@ -21,6 +21,7 @@ from processors.transform.expression import (
     parse,
     position_of,
 )
+from processors.transform.small_groups import SmallGroupsPlan, read_small_groups
 from processors.wrong_config import ConfigError, Wrong
 from schemas.columns import DEFAULT_SCALE, ColumnType
 from schemas.task.form import meant
@@ -63,12 +64,16 @@ class AggregateColumn:
 
 @dataclass(frozen=True)
 class AggregatePlan:
+    """`small` is None where small groups are published."""
+
     by: tuple[GroupColumn, ...]
     columns: tuple[AggregateColumn, ...]
+    small: SmallGroupsPlan | None = None
 
     @property
     def output(self) -> dict[str, Kind]:
-        groups = {group.name: group.kind for group in self.by}
+        merged = () if self.small is None else self.small.merged
+        groups = {group.name: Kind("string") if group.name in merged else group.kind for group in self.by}
         return groups | {column.name: column.kind for column in self.columns}
 
 
@@ -96,7 +101,9 @@ def read_aggregate(aggregate: Aggregate, columns: Mapping[str, Kind | ColumnType
         except ExpressionError as error:
             wrong = f"at character {error.position}: {error.wrong}"
             mistakes.append(Wrong(("columns", name), wrong, error.right))
-    return AggregatePlan(tuple(by.values()), tuple(found)), mistakes
+    groups = {group.name: group.kind for group in by.values()}
+    small, more = read_small_groups(aggregate, groups, kinds)
+    return AggregatePlan(tuple(by.values()), tuple(found), small), mistakes + more
 
 
 def compile_aggregate(aggregate: Aggregate, columns: Mapping[str, Kind | ColumnType]) -> AggregatePlan:

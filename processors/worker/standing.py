@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from processors.aggregate.derive import Derived, derive_table
+from processors.aggregate.derive import Derived, derive_tables
 from processors.merge.resolve import IDENT
 from processors.plan import OutputPlan
 from processors.references.related import Difference, Survivors, difference, rows_of, survive
@@ -45,10 +45,8 @@ def stand(part: RunPart, upto: int) -> State:
     plan = part.info.plan
     tables = {name: part.segments(name, upto=upto) for name in plan.tables}
     survivors = survive(tables, plan.references, plan.needed)
-    derived: dict[str, Derived] = {}
-    for name, table in plan.derived.items():
-        below = {other: one.rows for other, one in derived.items()}
-        derived[name] = derive_table(table.table, survivors.rows, below, part.info.key, part.info.ask)
+    below = {name: one.table for name, one in plan.derived.items()}
+    derived = derive_tables(below, survivors.rows, part.info.key, part.info.ask)
     state = State(survivors, derived)
     for name, collected in plan.tables.items():
         group = collected.output_plan.methods.group
@@ -145,7 +143,8 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
             add_counts(found.setdefault(table, {}), {"dropped": dropped})
     for table, rows in after.survivors.rows.items():
         found[table]["prepared"] = rows.height
-    found |= {table: {**derived.counts} for table, derived in after.derived.items()}
+    for table, derived in after.derived.items():
+        found[table] = {**derived.counts} | ({"withheld": derived.withheld} if derived.withheld else {})
     found |= {table: {"read": rows.height, "prepared": rows.height} for table, rows in after.beside.items()}
     for table, left_out in after.left_out.items():
         found[table]["prepared"] -= sum(left_out.values())

@@ -30,6 +30,8 @@ ADVICE: Final[dict[str, str]] = {
     "references": "write TABLE.COLUMN",
     "primary_key": "write primary_key: {column: id, conflicts: {prefer: [SOURCE, ...]}}",
     "columns": "write columns: {NAME: ...}",
+    "small_groups": "write small_groups: {k: 5, subject: COLUMN}, or small_groups: publish",
+    "levels": "list what groups are merged into, from fine to coarse: levels: [{day: {unit: month}}]",
 }
 _HIDDEN: Final = "connections"  # never repeat what stands below it
 

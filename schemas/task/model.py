@@ -163,12 +163,39 @@ class Noise(Strict):
     )
 
 
+class SmallGroups(Strict):
+    """What becomes of groups of fewer than `k` subjects, so that what is told of a group is told of no one in it."""
+
+    k: int = Field(default=5, ge=2, description="How many subjects a group has at least.")
+    subject: str | None = Field(
+        default=None,
+        description="The column, such as `order.customer_id`, that tells whose a record is: `k` counts its distinct "
+        "values, null as one. Else each record is a subject of its own.",
+    )
+    then: Literal["suppress", "merge"] = Field(
+        default="suppress",
+        description="A small group is left out, or merged with others along `levels` and left out only if that does "
+        "not suffice.",
+    )
+    levels: list[dict[Name, dict[str, Any]]] = Field(
+        default_factory=list,
+        description="From fine to coarse what groups are merged into: column: {unit: month}, {step: 10}, "
+        "{hierarchy: FILE, level: 1}, {keep_first: 2}, {prefix: 24} or {geohash: 4}. A column that a level does not "
+        "name stays as it was on the level before. Columns that are named become text.",
+    )
+
+
 class Aggregate(Strict):
     by: list[str] = Field(default_factory=list)
     columns: dict[Name, str] = Field(min_length=1)
     noise: Noise | None = Field(
         default=None,
         description="Tells counts and sums with the noise of differential privacy, in a table of a snapshot.",
+    )
+    small_groups: SmallGroups | Literal["publish"] | None = Field(
+        default=None,
+        description="What becomes of groups of fewer than k subjects, 5 records if nothing is said: they are left out, "
+        "with what they could be computed from. `publish` lets them be seen; certificates tell so.",
     )
 
 

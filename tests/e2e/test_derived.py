@@ -30,7 +30,10 @@ tables:
   total:
     from: {sale: {}}
     transform:
-      - aggregate: {by: [sale.sku], columns: {sales: "count(*)", amount: "sum(cast(sale.paid as int))"}}
+      - aggregate:
+          by: [sale.sku]
+          columns: {sales: "count(*)", amount: "sum(cast(sale.paid as int))"}
+          small_groups: publish
 """
 SALES = [("a", 1, "5"), ("a", 2, "7"), ("a", 3, "x"), ("b", 0, "1"), ("none", 1, "2"), (None, 1, "3")]
 

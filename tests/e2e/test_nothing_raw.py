@@ -50,6 +50,10 @@ tables:
     sources: {s: {connector: jsonl, path: line.jsonl}}
     anonymize:
       - {method: suppress, columns: [number]}
+  alone:
+    from: {subject: {}}
+    transform:
+      - aggregate: {by: [subject.name, subject.email], columns: {n: "count(*)", salary: "max(subject.salary)"}}
 """
 
 

@@ -57,12 +57,22 @@ def derive(task: dict[str, Any], name: str, rows: Rows) -> list[dict[str, Any]]:
     """The rows of a derived table."""
     table = task["tables"][name]
     ((base, config),) = table["from"].items()
+    config = config or {}
     joined = [{**row, **_qualified(base, row)} for row in rows[base]]
-    for other, by in ((config or {}).get("join") or {}).items():
+    for other, by in (config.get("join") or {}).items():
         joined = _join(joined, other, f"{base}.{by}", task["tables"][other], rows[other])
     for step in table.get("transform", []):
         joined = _step(joined, step)
+    if _aggregate_of(table):
+        family = [one for one in task["tables"].values() if _aggregate_of(one) and base in one["from"]]
+        small = [one for one in family if _aggregate_of(one).get("small_groups") != "publish"]
+        assert len(small) < 2, "what several tables tell of the same records is withheld by another oracle"
     return joined
+
+
+def _aggregate_of(table: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next((step["aggregate"] for step in table.get("transform", []) if "aggregate" in step), {})
+    return found
 
 
 def _qualified(table: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +108,7 @@ def transform(rows: list[dict[str, Any]], steps: list[dict[str, Any]]) -> tuple[
 
 
 def _aggregate(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[dict[str, Any]]:
-    by = config.get("by", [])
+    by, small = config.get("by", []), config.get("small_groups", {})
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[name] for name in by)].append(row)
@@ -109,7 +119,12 @@ def _aggregate(rows: list[dict[str, Any]], config: dict[str, Any]) -> list[dict[
             **{name: _fold(text, group) for name, text in config["columns"].items()},
         }
         for values, group in groups.items()
+        if small == "publish" or _subjects(group, small) >= small.get("k", 5)
     ]
+
+
+def _subjects(group: list[dict[str, Any]], small: dict[str, Any]) -> int:
+    return len({row[small["subject"]] for row in group}) if "subject" in small else len(group)
 
 
 def _fold(text: str, group: list[dict[str, Any]]) -> Any:

@@ -127,7 +127,9 @@ tables:
     sources: {s: {connector: given}}
   c:
     from: {a: {join: {b: b}}}
-    transform: [{derive: {w: "a.id * b.id"}}, {aggregate: {by: [b.up], columns: {total: "sum(w)", n: "count(*)"}}}]
+    transform:
+      - derive: {w: "a.id * b.id"}
+      - aggregate: {by: [b.up], columns: {total: "sum(w)", n: "count(*)"}, small_groups: publish}
 """
 
 
@@ -139,6 +141,35 @@ def test_references_fall_in_chains_and_stand_in_cycles() -> None:
     assert [row["id"] for row in answer["a"].rows] == [1, 2, 3, 7]
     assert answer["a"].dropped == {"b.references": 3}
     assert {row["up"]: (row["total"], row["n"]) for row in answer["c"].rows} == {1: (1, 1), 2: (9, 1), 3: (4, 1)}
+
+
+SMALL = """
+task: t
+tables:
+  a:
+    columns: {id: {type: int64}, city: {type: string}, who: {type: string}}
+    primary_key: {column: id, conflicts: drop_all}
+    sources: {s: {connector: given}}
+  b:
+    from: {a: {}}
+    transform: [{aggregate: {by: [a.city], columns: {n: "count(*)"}RULE}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "cities"),
+    [
+        ("", {"x", "y"}),
+        (", small_groups: publish", {"x", "y", "z"}),
+        (", small_groups: {k: 6}", {"y"}),
+        (", small_groups: {k: 2, subject: a.who}", {"x", "z"}),
+    ],
+)
+def test_small_groups_are_left_out(rule: str, cities: set[str]) -> None:
+    people = [("x", n % 3) for n in range(5)] + [("y", 0)] * 6 + [("z", 1), ("z", None)]
+    a = [{"id": n, "city": city, "who": None if who is None else str(who)} for n, (city, who) in enumerate(people)]
+    answer = prepare(yaml.safe_load(SMALL.replace("RULE", rule)), Path(), {"a/s": a}).tables
+    assert {row["city"] for row in answer["b"].rows} == cities
 
 
 def test_csv_after_rfc_4180() -> None:

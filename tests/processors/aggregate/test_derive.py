@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.aggregate.derive import Derived, DerivedTable, compile_derived, derive_table
+from processors.aggregate.derive import Derived, DerivedTable, compile_derived, derive_family
 from processors.merge.resolve import IDENT
 from schemas.columns import HASH
 from schemas.errors import Fatal
@@ -54,11 +54,15 @@ TOTALS: dict[str, Any] = {
             "aggregate": {
                 "by": ["product.sku"],
                 "columns": {"rows": "count(*)", "total": "sum(cast(sale.paid as int))", "most": "max(sale.quantity)"},
+                "small_groups": "publish",
             }
         },
     ],
 }
-EVERYTHING: dict[str, Any] = {"from": {"sale": {}}, "transform": [{"aggregate": {"columns": {"rows": "count(*)"}}}]}
+EVERYTHING: dict[str, Any] = {
+    "from": {"sale": {}},
+    "transform": [{"aggregate": {"columns": {"rows": "count(*)"}, "small_groups": "publish"}}],
+}
 ABOVE: dict[str, Any] = {
     "from": {"totals": {}},
     "transform": [{"filter": "totals.total >= 0"}, {"derive": {"mean": "totals.total / totals.rows"}}],
@@ -87,7 +91,7 @@ def frames(sales: list[tuple[Any, ...]], products: dict[str, int | None]) -> dic
 
 
 def derived(name: str, rows: dict[str, pl.DataFrame], below: dict[str, pl.DataFrame] | None = None) -> Derived:
-    return derive_table(table(name), rows, below or {}, KEY)
+    return derive_family({name: table(name)}, rows | (below or {}), KEY)[name]
 
 
 def balanced(counts: dict[str, Any]) -> bool:
@@ -229,7 +233,9 @@ def test_the_order_of_rows_changes_nothing(
 
 def test_groups_are_named_by_the_run_s_key() -> None:
     rows = frames([("a", 1, "1")], {"a": 1})
-    one, two = (derive_table(table("totals"), rows, {}, key).rows[IDENT].item() for key in (KEY, bytes(32)))
+    one, two = (
+        derive_family({"totals": table("totals")}, rows, key)["totals"].rows[IDENT].item() for key in (KEY, bytes(32))
+    )
     assert one != two
 
 

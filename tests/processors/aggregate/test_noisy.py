@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.aggregate.derive import Derived, compile_derived, derive_table
+from processors.aggregate.derive import Derived, compile_derived, derive_tables
 from processors.aggregate.noisy import Draw
 from processors.privacy import noise
 from processors.privacy.noise import Answer, Question
@@ -78,7 +78,7 @@ def no_noise() -> Iterator[None]:
 
 def derived(rows: list[tuple[Any, ...]], of: Task | None = None) -> Derived:
     table = compile_derived("told", of or task())
-    return derive_table(table, frame(rows), {}, KEY, drawn)
+    return derive_tables({"told": table}, frame(rows), KEY, drawn)["told"]
 
 
 ROWS = st.lists(
@@ -120,7 +120,7 @@ def test_but_for_the_noise_it_is_what_the_bounds_leave_in_any_order(rows: list[t
     with no_noise():
         found = derived(rows)
         shuffled = frame(rows)["visit"].sample(fraction=1, shuffle=True, seed=draw.randrange(2**32))
-        again = derive_table(compile_derived("told", task()), {"visit": shuffled}, {}, KEY, drawn)
+        again = derive_tables({"told": compile_derived("told", task())}, {"visit": shuffled}, KEY, drawn)["told"]
     assert again.rows.equals(found.rows)
     assert [(row["city"], row["late"]) for row in found.rows.to_dicts()] == [
         (c, x) for c in CITIES for x in (True, False)
@@ -162,7 +162,7 @@ def test_epsilon_and_delta_are_shared_out_and_add_up() -> None:
 
 def test_without_whoever_keeps_the_budget_nothing_is_drawn() -> None:
     with patch.object(noise, "_noisy", side_effect=AssertionError("drawn")), pytest.raises(Fatal, match="nobody keeps"):
-        derive_table(compile_derived("told", task()), frame([]), {}, KEY)
+        derive_tables({"told": compile_derived("told", task())}, frame([]), KEY)
 
 
 def test_what_comes_out_is_what_was_answered_and_nothing_of_the_rows() -> None:
@@ -172,7 +172,7 @@ def test_what_comes_out_is_what_was_answered_and_nothing_of_the_rows() -> None:
         return {name: dict.fromkeys(question.categories, "-7") for name, question in questions.items()}
 
     tables = [
-        derive_table(compile_derived("told", task()), frame(rows), {}, KEY, known).rows
+        derive_tables({"told": compile_derived("told", task())}, frame(rows), KEY, known)["told"].rows
         for rows in ([], [("ann", "Oslo", True, Decimal(4), 7)] * 9)
     ]
     assert tables[0].equals(tables[1])

@@ -15,6 +15,7 @@ from processors.privacy.breadth import Breadth
 from processors.privacy.certificate import Facts, MalformedError, compare, make, read, request_of, used
 from processors.privacy.finding import Finding, breadths_of, compact, find
 from processors.privacy.requested import Closeness, Diversity, Presence, Request, requests_of
+from processors.privacy.stated_groups import Groups, withheld
 from processors.privacy.statement import Statement
 from schemas.columns import ColumnType
 from schemas.task.model import Column, Method
@@ -91,6 +92,29 @@ def test_a_release_without_groups_has_its_methods_and_its_digest() -> None:
     assert (document["guarantees"], document["anonymized"]) == ([], True)
     assert make(facts(anonymized=False), [])["methods"] == []
     assert read(document).release.digest.value == "0" * 64
+
+
+def test_an_aggregated_release_tells_how_small_groups_were_handled() -> None:
+    told = Groups(
+        small_groups="suppress", k=5, subject="order.customer", beside=["open"], published=5,
+        withheld=withheld({"small": 2, "complement": 3}), counted="orders", fewest=7,
+    )  # fmt: skip
+    document = make(facts(groups=told), [])
+    assert document["groups"] == {
+        "smallGroups": "suppress", "k": 5, "subject": "order.customer", "beside": ["open"], "published": 5,
+        "withheld": {"groups": 5, "small": 2, "complementary": 3}, "counted": "orders", "fewest": 7,
+    }  # fmt: skip
+    assert leaves(jsonld.compact(jsonld.expand(document), document["@context"])) == leaves(document)
+    statement = read(document)
+    assert statement.groups == told
+    assert compare(statement, 5, "0" * 64, [], 7) == []
+    assert [one.message for one in compare(statement, 5, "0" * 64, [], 4)] == [
+        "the fewest records of a group are 4, the certificate says 7",
+        "a group has 4 records; 5 were requested",
+    ]
+    assert [one.kind for one in compare(statement, 4, "0" * 64, [], 7)] == ["rows", "groups"]
+    forged = document | {"groups": document["groups"] | {"withheld": {"groups": 4, "small": 2, "complementary": 3}}}
+    assert [one.kind for one in compare(read(forged), 5, "0" * 64, [], 7)] == ["groups"]
 
 
 def test_an_empty_release_breaks_nothing() -> None:

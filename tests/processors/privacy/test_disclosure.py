@@ -1,66 +1,89 @@
-"""Small groups: withheld cells against an attacker who tries all tables, merged ones against a plain recursion."""
+"""Withheld groups against an attacker who knows all that is published and tries every table, or every difference."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import combinations, product
+from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.privacy.disclosure import COMPLEMENT, MERGED, SMALL, Totals, Withheld, merge_upward, withhold
-from processors.wrong_config import MisfitError
+from processors.privacy.atoms import RECORD, SUBJECTS, Grouped
+from processors.privacy.disclosure import COMPLEMENT, REASON, SMALL, counts, withhold
 
 K = 3
-Group = tuple[int, ...]
 DIMS = ("a", "b", "c")
+Row = dict[str, Any]
+Sets = list[frozenset[int]]
 
 
-def totals(by: tuple[str, ...], weights: Mapping[Group, int]) -> Totals:
-    columns = {column: [group[i] for group in weights] for i, column in enumerate(by)}
-    columns["n"] = list(weights.values())
-    return Totals(by, pl.DataFrame(columns, schema=dict.fromkeys((*by, "n"), pl.Int64)))
-
-
-def margin(cells: Mapping[Group, Any], kept: Group) -> dict[Group, list[Group]]:
-    """The cells below each group of a margin."""
-    members: dict[Group, list[Group]] = {}
-    for cell in cells:
-        members.setdefault(tuple(cell[i] for i in kept), []).append(cell)
-    return members
+def table(rows: Iterable[tuple[int, Row]], by: tuple[str, ...], k: int = K, subject: str | None = None) -> Grouped:
+    """Of numbered rows those that the table has."""
+    here = list(rows)
+    columns = dict.fromkeys((*by, *([subject] if subject else [])))
+    frame = pl.DataFrame(
+        {RECORD: [n for n, _ in here], **{name: [row[name] for _, row in here] for name in columns}},
+        schema={RECORD: pl.Int64, **dict.fromkeys(columns, pl.Int64)},
+    )
+    return Grouped(frame, by, k, subject)
 
 
 class Attack:
-    """What can be told of withheld cells from all that is published: every table of whole records is tried."""
+    """What is published of rows: sums over sets of kinds of rows, each kind as often as it is there.
 
-    def __init__(self, records: Mapping[Group, int], tables: list[dict[Group, list[Group]]], told: Withheld) -> None:
-        self.hidden = [cell for cell, why in zip(records, told.reasons[0], strict=True) if why is not None]
-        self.sums: list[tuple[set[Group], int]] = []
-        for members, reasons in zip(tables, told.reasons, strict=True):
-            for cells, why in zip(members.values(), reasons, strict=True):
-                unknown = set(cells) & set(self.hidden)
-                if why is None and unknown:
-                    self.sums.append((unknown, sum(records[cell] for cell in unknown)))
+    Rows of one kind are alike to every table. How many there are of a kind is what the attacker doesn't know.
+    """
 
-    def can_hold(self, cells: list[Group], least: int) -> bool:
-        """Whether some table that agrees with all that is published has so many records in these cells."""
-        left = [rest for _, rest in self.sums]
-        order = sorted(self.hidden, key=lambda cell: cell not in cells)
+    def __init__(self, rows: list[Row], tables: list[Grouped], told: list[pl.DataFrame]) -> None:
+        groups: list[dict[int, tuple[Any, ...]]] = [
+            {row[RECORD]: tuple(row[name] for name in one.by) for row in one.records.iter_rows(named=True)}
+            for one in tables
+        ]
+        kind_of = [tuple(own.get(n) for own in groups) for n in range(len(rows))]
+        self.kinds = sorted(set(kind_of), key=repr)
+        self.rows = [[n for n, kind in enumerate(kind_of) if kind == one] for one in self.kinds]
+        self.sums: Sets = []
+        self.small: Sets = []
+        for at, (one, frame) in enumerate(zip(tables, told, strict=True)):
+            for row in frame.iter_rows(named=True):
+                group = tuple(row[name] for name in one.by)
+                here = frozenset(i for i, kind in enumerate(self.kinds) if kind[at] == group)
+                if row[REASON] is None:
+                    self.sums.append(here)
+                elif row[REASON] == SMALL:
+                    self.small.append(here)
+
+    def told(self) -> Sets:
+        """Every set of kinds whose sum follows from what is published."""
+        if not self.kinds:
+            return []
+        matrix = np.array([[i in one for i in range(len(self.kinds))] for one in self.sums], dtype=float)
+        matrix = matrix.reshape(-1, len(self.kinds))
+        _, values, vectors = np.linalg.svd(matrix, full_matrices=True)
+        free = vectors[int((values > 1e-9).sum()) :]
+        sets = np.array(list(product((0, 1), repeat=len(self.kinds)))[1:], dtype=float)
+        fixed = sets[(np.abs(sets @ free.T) < 1e-9).all(axis=1)] if len(free) else sets
+        return [frozenset(np.flatnonzero(row).tolist()) for row in fixed]
+
+    def can_hold(self, kinds: frozenset[int], least: int) -> bool:
+        """Whether some counts of kinds agree with all that is published and have so many rows in these."""
+        counts = [len(rows) for rows in self.rows]
+        left = [sum(counts[i] for i in one) for one in self.sums]
+        order = sorted(range(len(counts)), key=lambda i: i not in kinds)
 
         def fill(at: int, wanted: int) -> bool:
-            if at == len(order) or order[at] not in cells:
+            if at == len(order) or order[at] not in kinds:
                 if wanted > 0:
                     return False
                 if at == len(order):
                     return not any(left)
-            cell = order[at]
-            own = [i for i, (unknown, _) in enumerate(self.sums) if cell in unknown]
+            kind = order[at]
+            own = [i for i, one in enumerate(self.sums) if kind in one]
             most = min((left[i] for i in own), default=least)
-            closing = {left[i] for i in own if not self.sums[i][0] & set(order[at + 1 :])}
+            closing = {left[i] for i in own if not self.sums[i] & set(order[at + 1 :])}
             for count in closing if closing else range(most, -1, -1):
                 if count > most:
                     continue
@@ -75,202 +98,156 @@ class Attack:
 
         return fill(0, least)
 
-    def told_sums(self) -> list[list[Group]]:
-        """Every set of withheld cells whose sum follows from what is published."""
-        if not self.hidden:
-            return []
-        rows = np.array([[cell in unknown for cell in self.hidden] for unknown, _ in self.sums], dtype=float)
-        rows = rows.reshape(-1, len(self.hidden))
-        _, values, vectors = np.linalg.svd(rows, full_matrices=True)
-        free = vectors[int((values > 1e-9).sum()) :]
-        sets = np.array(list(product((0, 1), repeat=len(self.hidden)))[1:], dtype=float)
-        fixed = sets[(np.abs(sets @ free.T) < 1e-9).all(axis=1)] if len(free) else sets
-        return [[cell for cell, taken in zip(self.hidden, row, strict=True) if taken] for row in fixed]
-
 
 @st.composite
-def tables(draw: st.DrawFn, value: st.SearchStrategy[Any]) -> tuple[dict[Group, Any], list[Group]]:
-    """Cells in two or three columns, some of them absent; and the columns of margins."""
-    shape = draw(st.sampled_from([(4,), (2, 3), (3, 3), (2, 2, 2)]))
-    cells = list(product(*(range(n) for n in shape)))
-    kept = draw(st.lists(st.sampled_from(cells), min_size=1, unique=True))
-    subsets = [part for n in range(len(shape)) for part in combinations(range(len(shape)), n)]
-    return {cell: draw(value) for cell in kept}, draw(st.lists(st.sampled_from(subsets), unique=True, max_size=3))
+def published(draw: st.DrawFn, filters: bool) -> tuple[list[Row], list[Grouped]]:
+    """Rows in two or three columns, and tables by some of these; with `filters` each has the rows that it likes."""
+    shape = draw(st.sampled_from([(4,), (2, 3), (2, 2, 2)]))
+    cells = list(product(*map(range, shape)))
+    times = draw(st.lists(st.integers(0, 5), min_size=len(cells), max_size=len(cells)))
+    rows = [dict(zip(DIMS, cell, strict=False)) for cell, n in zip(cells, times, strict=True) for _ in range(n)]
+    names = DIMS[: len(shape)]
+    tables = []
+    for _ in range(draw(st.integers(2, 3))):
+        by = tuple(name for name in names if draw(st.booleans()))
+        kept = draw(st.sets(st.sampled_from(cells), max_size=2)) if filters else set()
+        tables.append(table(((n, row) for n, row in enumerate(rows) if tuple(row.values()) not in kept), by))
+    return rows, tables
 
 
-@settings(max_examples=50)
-@given(tables(st.integers(1, 5)))
-def test_no_small_cell_is_told_where_each_subject_is_in_one_cell(given_: tuple[dict[Group, int], list[Group]]) -> None:
-    cells, subsets = given_
-    members = [{cell: [cell] for cell in cells}, *(margin(cells, kept) for kept in subsets)]
-    width = len(next(iter(cells)))
-    weights = [{group: sum(cells[c] for c in below) for group, below in one.items()} for one in members]
-    published = [
-        totals(tuple(DIMS[i] for i in kept), weight)
-        for kept, weight in zip([tuple(range(width)), *subsets], weights, strict=True)
+@settings(max_examples=60, deadline=None)
+@given(published(filters=False))
+def test_no_small_group_is_told_by_others_of_the_same_records(given_: tuple[list[Row], list[Grouped]]) -> None:
+    rows, tables = given_
+    told = withhold(tables)
+    for one, frame in zip(tables, told, strict=True):
+        sizes = frame[SUBJECTS].to_list()
+        assert sum(sizes) == one.records.height
+        assert [why == SMALL for why in frame[REASON]] == [size < K for size in sizes]
+    attack = Attack(rows, tables, told)
+    for here in attack.small:
+        assert not here or attack.can_hold(here, K)
+
+
+@settings(max_examples=60, deadline=None)
+@given(published(filters=True))
+def test_no_difference_of_two_published_totals_is_small(given_: tuple[list[Row], list[Grouped]]) -> None:
+    """Tables with other filters: what one has beside the groups of the other."""
+    rows, tables = given_
+    told = withhold(tables)
+    attack = Attack(rows, tables, told)
+    for here in attack.small:
+        assert not here or attack.can_hold(here, K)
+    sizes = [len(own) for own in attack.rows]
+    for one in attack.sums:
+        for other in attack.sums:
+            left = sum(sizes[i] for i in one - other)
+            assert not (other < one and 0 < left < K), (one, other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(published(filters=False), st.integers(1, 4))
+def test_where_subjects_are_in_several_rows_no_sum_is_of_fewer(
+    given_: tuple[list[Row], list[Grouped]], people: int
+) -> None:
+    rows, tables = given_
+    for n, row in enumerate(rows):
+        row["who"] = n * 7 % (people * 3)
+    named = [table(((n, rows[n]) for n in one.records[RECORD]), one.by, subject="who") for one in tables]
+    attack = Attack(rows, named, withhold(named))
+    for here in attack.told():
+        who = {rows[n]["who"] for kind in here for n in attack.rows[kind]}
+        assert len(who) >= K
+
+
+@settings(max_examples=20, deadline=None)
+@given(published(filters=True), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing(given_: tuple[list[Row], list[Grouped]], random: Any) -> None:
+    _, tables = given_
+    mixed = [
+        Grouped(one.records.sample(fraction=1, shuffle=True, seed=random.randrange(99)), one.by, one.k)
+        for one in tables
     ]
-    told = withhold(published[0], published[1:], "n", K, disjoint=True)
-    check(told, cells, members, weights)
-    if all(w >= K for weight in weights for w in weight.values()):
-        assert told.counts() == {SMALL: 0, COMPLEMENT: 0}
+    assert all(one.equals(other) for one, other in zip(withhold(tables), withhold(mixed), strict=True))
 
 
-@settings(max_examples=50)
-@given(tables(st.sets(st.integers(0, 6), min_size=1)))
-def test_no_small_cell_is_told_where_subjects_are_in_several(given_: tuple[dict[Group, set[int]], list[Group]]) -> None:
-    cells, subsets = given_
-    members = [{cell: [cell] for cell in cells}, *(margin(cells, kept) for kept in subsets)]
-    width = len(next(iter(cells)))
-    weights = [{group: len(set.union(*(cells[c] for c in below))) for group, below in one.items()} for one in members]
-    published = [
-        totals(tuple(DIMS[i] for i in kept), weight)
-        for kept, weight in zip([tuple(range(width)), *subsets], weights, strict=True)
-    ]
-    told = withhold(published[0], published[1:], "n", K)
-    attack = check(told, {cell: len(who) for cell, who in cells.items()}, members, weights)
-    for found in attack.told_sums():
-        assert len(set.union(*(cells[cell] for cell in found))) >= K
+def rows_of(cells: dict[tuple[int, ...], int]) -> list[Row]:
+    return [dict(zip(DIMS, cell, strict=False)) for cell, n in cells.items() for _ in range(n)]
 
 
-def check(
-    told: Withheld,
-    records: Mapping[Group, int],
-    members: list[dict[Group, list[Group]]],
-    weights: list[dict[Group, int]],
-) -> Attack:
-    attack = Attack(records, members, told)
-    for one, weight, reasons in zip(members, weights, told.reasons, strict=True):
-        for (group, below), why in zip(one.items(), reasons, strict=True):
-            assert (why == SMALL) == (weight[group] < K)
-            if why == SMALL:
-                assert attack.can_hold(below, K)
-    for found in attack.told_sums():
-        assert sum(records[cell] for cell in found) >= K
-    return attack
+def reasons(told: pl.DataFrame, by: tuple[str, ...]) -> dict[tuple[Any, ...], str]:
+    return {row[:-1]: row[-1] for row in told.filter(pl.col(REASON).is_not_null()).select(*by, REASON).rows()}
 
 
-@settings(max_examples=20)
-@given(tables(st.integers(1, 5)), st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(given_: tuple[dict[Group, int], list[Group]], random: Any) -> None:
-    cells, _ = given_
-    width = len(next(iter(cells)))
-    total = totals((), {(): sum(cells.values())})
-    told = withhold(totals(DIMS[:width], cells), [total], "n", K).reasons
-    mixed = list(cells)
-    random.shuffle(mixed)
-    again = withhold(totals(DIMS[:width], {cell: cells[cell] for cell in mixed}), [total], "n", K).reasons
-    assert dict(zip(cells, told[0], strict=True)) == dict(zip(mixed, again[0], strict=True))
-    assert told[1].to_list() == again[1].to_list()
-
-
-def test_a_cell_that_totals_would_give_away_takes_others_with_it() -> None:
-    """Rows and columns with totals: one small cell needs a rectangle; without totals it goes alone."""
+def test_a_group_that_totals_would_give_away_takes_others_with_it() -> None:
+    """Rows and columns with totals: one small group needs a rectangle; without totals it goes alone."""
     cells = {(0, 0): 2, (0, 1): 20, (0, 2): 9, (1, 0): 30, (1, 1): 7, (1, 2): 8, (2, 0): 6, (2, 1): 40, (2, 2): 50}
-    table = totals(("a", "b"), cells)
-    sums = [
-        totals(
-            tuple(DIMS[i] for i in kept), {g: sum(cells[c] for c in below) for g, below in margin(cells, kept).items()}
-        )
-        for kept in ((0,), (1,), ())
-    ]
-    alone = withhold(table, [], "n")
-    assert alone.reasons[0].to_list() == [SMALL] + [None] * 8
-    both = withhold(table, sums, "n", disjoint=True)
+    rows = list(enumerate(rows_of(cells)))
+    whole = table(rows, ("a", "b"), 5)
+    assert reasons(withhold([whole])[0], ("a", "b")) == {(0, 0): SMALL}
+    both = withhold([whole, *(table(rows, by, 5) for by in (("a",), ("b",), ()))])
     # of the four rectangles the one of fewest subjects
     hidden = {(0, 0): SMALL, (0, 2): COMPLEMENT, (1, 0): COMPLEMENT, (1, 2): COMPLEMENT}
-    assert dict(zip(cells, both.reasons[0], strict=True)) == {cell: hidden.get(cell) for cell in cells}
-    assert all(reasons.is_null().all() for reasons in both.reasons[1:])
+    assert reasons(both[0], ("a", "b")) == hidden
+    assert counts(both[0]) == {SMALL: 1, COMPLEMENT: 3}
+    assert all(counts(one) == {SMALL: 0, COMPLEMENT: 0} for one in both[1:])
 
 
 def test_where_nothing_else_is_left_the_total_goes() -> None:
-    one = withhold(totals(("a",), {(0,): 2}), [totals((), {(): 2})], "n")
-    assert [reasons.to_list() for reasons in one.reasons] == [[SMALL], [SMALL]]
-    two = withhold(totals(("a",), {(0,): 2, (1,): 3}), [totals((), {(): 5})], "n")
-    assert [reasons.to_list() for reasons in two.reasons] == [[SMALL, SMALL], [COMPLEMENT]]
-    none = withhold(totals(("a",), {}), [totals((), {(): 0})], "n")
-    assert [reasons.to_list() for reasons in none.reasons] == [[], [SMALL]]
-    assert withhold(totals((), {(): 5}), [], "n").counts() == {SMALL: 0, COMPLEMENT: 0}
+    def of(cells: dict[tuple[int, ...], int]) -> list[list[str | None]]:
+        rows = list(enumerate(rows_of(cells)))
+        return [one[REASON].to_list() for one in withhold([table(rows, ("a",), 5), table(rows, (), 5)])]
+
+    assert of({(0,): 2}) == [[SMALL], [SMALL]]
+    assert of({(0,): 2, (1,): 2}) == [[SMALL, SMALL], [SMALL]]
+    assert of({(0,): 2, (1,): 3}) == [[SMALL, SMALL], [None]]  # all five may be in either
+    assert of({(0,): 1, (1,): 5}) == [[SMALL, COMPLEMENT], [None]]
+    assert of({}) == [[], [SMALL]]
+    assert of({(0,): 5}) == [[None], [None]]
+    nothing, rows = table([], ("a",), 5), list(enumerate(rows_of({(0,): 5})))
+    assert [one[REASON].to_list() for one in withhold([nothing, table(rows, ("a",), 5)])] == [[], [None]]
 
 
-def test_texts_dates_and_nulls_group_as_well() -> None:
-    frame = pl.DataFrame({"city": ["Oslo", None, "Rome", "Bonn"], "n": [9, 1, 7, 8]})
-    total = Totals((), pl.DataFrame({"n": [25]}))
-    told = withhold(Totals(("city",), frame), [total], "n")
-    assert told.reasons[0].to_list() == [None, SMALL, COMPLEMENT, None]
-    assert told.counts() == {SMALL: 1, COMPLEMENT: 1}
+def test_the_records_that_a_filter_leaves_out_are_not_told_by_subtracting() -> None:
+    """Twenty of Oslo, one of them a child: all and the adults may not both be told."""
+    rows = [{"a": 0, "b": 0}] + [{"a": 0, "b": 1}] * 19 + [{"a": 1, "b": 1}] * 30
+    everyone = table(enumerate(rows), ("a",), 5)
+    adults = table(((n, row) for n, row in enumerate(rows) if row["b"]), ("a",), 5)
+    told = withhold([everyone, adults])
+    assert [reasons(one, ("a",)) for one in told] == [{}, {(0,): COMPLEMENT}]
+    many = [{"a": 0, "b": 0}] * 6 + rows
+    six = table(((n, row) for n, row in enumerate(many) if row["b"]), ("a",), 5)
+    told = withhold([table(enumerate(many), ("a",), 5), six])
+    assert [counts(one) for one in told] == [{SMALL: 0, COMPLEMENT: 0}] * 2
 
 
-def test_tables_that_do_not_fit_are_refused() -> None:
-    table = totals(("a",), {(0,): 6, (1,): 7})
-    with pytest.raises(MisfitError, match="group twice"):
-        withhold(Totals(("a",), pl.concat([table.frame, table.frame])), [], "n")
-    with pytest.raises(MisfitError, match="group by a"):
-        withhold(table, [totals(("b",), {(0,): 13})], "n")
-    with pytest.raises(MisfitError, match="no margin"):
-        withhold(table, [Totals(("a",), table.frame.head(1))], "n")
-    with pytest.raises(MisfitError, match="several cells"):
-        withhold(table, [totals((), {(): 12})], "n", disjoint=True)
+def test_what_two_filters_leave_out_together_is_not_told() -> None:
+    rows = [{"a": 0, "b": None}] * 2 + [{"a": 0, "b": 0}] * 20 + [{"a": 0, "b": 1}] * 20
+    parts = [table(((n, row) for n, row in enumerate(rows) if row["b"] == b), ("a",), 5) for b in (0, 1)]
+    told = withhold([table(enumerate(rows), ("a",), 5), *parts])
+    assert sum(counts(one)[COMPLEMENT] for one in told) == 1
 
 
-def upward(members: dict[Group, set[int]], parents: list[dict[int, int]], k: int) -> dict[Group, tuple[Any, ...]]:
-    """Group: (what it is published as, level, subjects), by going down from the top of each branch."""
-    found: dict[Group, tuple[Any, ...]] = {}
-
-    def name(group: Group, level: int) -> Group:
-        for step in parents[:level]:
-            group = (step[group[0]], *group[1:])
-        return group
-
-    def go(groups: list[Group], level: int) -> None:
-        who = set.union(*(members[group] for group in groups))
-        below: dict[Group, list[Group]] = {}
-        for group in groups if level else []:
-            below.setdefault(name(group, level - 1), []).append(group)
-        if below and all(len(set.union(*(members[g] for g in part))) >= k for part in below.values()):
-            for part in below.values():
-                go(part, level - 1)
-            return
-        for group in groups:
-            found[group] = (name(group, level), level, len(who)) if len(who) >= k else (None, None, len(who))
-
-    tops: dict[Group, list[Group]] = {}
-    for group in members:
-        tops.setdefault(name(group, len(parents)), []).append(group)
-    for groups in tops.values():
-        go(groups, len(parents))
-    return found
+def test_weeks_and_months_do_not_tell_what_is_between() -> None:
+    """Two records stand in January and in its last week; the rest of that week is in February."""
+    rows = [{"a": 1, "b": 1}] * 20 + [{"a": 5, "b": 1}] * 2 + [{"a": 5, "b": 2}] * 20
+    told = withhold([table(enumerate(rows), ("a",), 5), table(enumerate(rows), ("b",), 5)])
+    assert sum(counts(one)[COMPLEMENT] for one in told) > 0
+    assert sum(counts(one)[SMALL] for one in told) == 0
 
 
-@settings(max_examples=20)
-@given(
-    st.dictionaries(
-        st.tuples(st.integers(0, 11), st.integers(0, 1)), st.sets(st.integers(0, 9), min_size=1), max_size=16
-    ),
-    st.integers(0, 3),
-)
-def test_merging_equals_a_recursion_from_the_top(members: dict[Group, set[int]], count: int) -> None:
-    widths = [2, 6, 12][:count]
-    rows = [(a, b, who) for (a, b), subjects in members.items() for who in subjects]
-    pairs = pl.DataFrame(rows, schema={"a": pl.Int64, "b": pl.Int64, "who": pl.Int64}, orient="row")
-    levels = [{"a": pl.col("a") // width * width} for width in widths]
-    parents = [{v: v // width * width for v in range(12)} for width in widths]
-    merged = merge_upward(pl.concat([pairs, pairs]), ["a", "b"], "who", levels, K)
-    told = {(a, b): (None if level is None else (int(x), int(y)), level, n) for a, b, x, y, level, n in merged.rows()}
-    assert told == upward(members, parents, K)
-    published = {}
-    for (a, b), (into, level, _) in told.items():
-        published.setdefault((into, level), set()).update(members[a, b])
-    assert all(len(who) >= K for (into, _), who in published.items() if into is not None)
+def test_a_table_may_count_people_and_another_one_records() -> None:
+    rows = [{"a": 0, "who": 1}] * 9 + [{"a": 1, "who": n} for n in range(9)]
+    people = table(enumerate(rows), ("a",), 5, subject="who")
+    records = table(enumerate(rows), ("a",), 5)
+    told = withhold([people, records])
+    assert reasons(told[0], ("a",)) == {(0,): SMALL}
+    assert reasons(told[1], ("a",)) == {(0,): COMPLEMENT}  # it would tell what the other withholds
+    assert withhold([records])[0][REASON].to_list() == [None, None]
 
 
-def test_merging_names_groups_by_the_levels_and_refuses_levels_that_do_not_nest() -> None:
-    city = pl.col("city").replace_strict({"Oslo": "Norway", "Bergen": "Norway", "Rome": "Italy"})
-    pairs = pl.DataFrame({"city": ["Oslo", "Oslo", "Bergen", "Rome", "Rome"], "who": [1, 2, 3, 4, 5]})
-    merged = merge_upward(pairs, ["city"], "who", [{"city": city}], 2)
-    assert merged.columns == ["city", MERGED + "city", "_level", "_subjects"]
-    assert merged.rows() == [("Bergen", "Norway", 1, 3), ("Oslo", "Norway", 1, 3), ("Rome", "Rome", 0, 2)]
-    days = pl.DataFrame({"day": range(40), "who": range(40)})
-    with pytest.raises(MisfitError, match="group of level 1 in two groups of level 2"):
-        merge_upward(days, ["day"], "who", [{"day": pl.col("day") // 7}, {"day": pl.col("day") // 30}])
-    with pytest.raises(MisfitError, match="name a column"):
-        merge_upward(days, [], "who", [])
+def test_no_name_is_one_subject_and_texts_dates_and_nulls_group_as_well() -> None:
+    rows = pl.DataFrame({RECORD: range(9), "city": ["Oslo"] * 6 + [None] * 3, "who": [*"abcd", None, None, *"xyz"]})
+    told = withhold([Grouped(rows, ("city",), 5, "who")])[0]
+    assert told.rows() == [("Oslo", 5, None), (None, 3, SMALL)]
+    assert reasons(withhold([Grouped(rows, ("city",), 3, "who"), Grouped(rows, (), 3, "who")])[1], ()) == {}

@@ -42,7 +42,15 @@ TASK = {
         },
         "total": {
             "from": {"sale": {}},
-            "transform": [{"aggregate": {"by": ["sale.n"], "columns": {"sum": "sum(cast(sale.paid as int))"}}}],
+            "transform": [
+                {
+                    "aggregate": {
+                        "by": ["sale.n"],
+                        "columns": {"sum": "sum(cast(sale.paid as int))"},
+                        "small_groups": "publish",
+                    }
+                }
+            ],
         },
     },
 }
