@@ -70,7 +70,10 @@ class Closeness(Strict):
 class Population(Strict):
     """Everyone who might be in the table, each once."""
 
-    table: Name = Field(description="Another table of the task; it has the quasi-identifiers, of the same types.")
+    table: Name = Field(
+        description="Another table of the task, with the same quasi-identifiers. It is looked at as it came: if it is "
+        "not to be published, let suppress leave its records out."
+    )
 
 
 class Presence(Strict):

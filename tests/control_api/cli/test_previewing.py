@@ -81,6 +81,21 @@ def test_the_sources_are_cleaned_and_grouped_as_a_run_would(ask: Ask, task: Path
     assert "give k of at most 300" in refused["refused"]
 
 
+def test_levels_are_tried_as_a_run_would_and_without_a_population(ask: Ask, task: Path) -> None:
+    by = "search: full_domain\n        presence: {population: {table: TABLE}, delta: [0, 0.5]}\n        k: 2"
+    text = task.read_text().replace("k: 2", by)
+    task.write_text(text.replace("TABLE", "plain"))
+    code, found = ask(task, "--table", "person", "--k", "5", "--k", "100")
+    assert code == 0
+    five, hundred = found["points"]
+    assert five["reached"] >= 5
+    assert 0 < five["ncp"] < hundred["ncp"] <= 1
+    task.write_text(text.replace("TABLE", "plane"))
+    code, found = ask(task, "--table", "person", "--k", "5")
+    assert code == 2
+    assert "plane is no table of the task" in json.dumps(found)
+
+
 def test_a_sample_is_a_sample(ask: Ask, task: Path) -> None:
     code, found = ask(task, "--table", "person", "--k", "2", "--sample", "60")
     assert (code, found["sample"], found["population"]) == (0, 60, 300)
