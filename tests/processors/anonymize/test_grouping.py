@@ -119,6 +119,14 @@ def test_groups_lie_on_the_grain_that_is_declared() -> None:
     assert ages == {"20..29", "30..39", "40..49", "50..59"}
 
 
+@pytest.mark.parametrize("window", [False, True])
+def test_one_far_off_is_suppressed_within_the_limit(window: bool) -> None:
+    rows = [*((20 + n % 9, "Oslo", str(n), "flu") for n in range(8)), (99, "Oslo", "old", "flu")]
+    assert formed(methods_of(suppression_limit=0.1), table_of(rows), window).height == 9
+    out = formed(methods_of(suppression_limit=0.2), table_of(rows), window)
+    assert (out.height, "old" in out["who"].to_list()) == (8, False)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
