@@ -37,6 +37,7 @@ ORDER: Final = (
     "privacy_lattice",
     "privacy_versions",
     "privacy_mondrian",
+    "privacy_engine",
     "demo",
 )
 PARTS: Final = ("rules", "anonymize", "sources")  # programs that measure one part, without scales

@@ -6,24 +6,20 @@ keep them halts and says what would be needed; of a table that still grows nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
+from processors.anonymize.by_boxes import numbered, whole_order
 from processors.anonymize.full_domain import generalized
-from processors.anonymize.protocol import Batch, Beside, Columns, Formed, Treatment, column_of
+from processors.anonymize.protocol import Batch, Beside, Columns, Formed, Numbered, Treatment, column_of
 from processors.privacy import requested
-from processors.privacy.classes import ascending, codes_of
 from processors.privacy.climb import check as check_steps
 from processors.privacy.demands import Demands
-from processors.privacy.dimension import Dimension, Grain, dimension, encode, survey, surveys
-from processors.privacy.guard import Sensitive
-from processors.privacy.mondrian import classes
-from processors.privacy.points import SUPPRESSED, Codes
+from processors.privacy.dimension import Grain, dimension, survey, surveys
 from processors.privacy.shortfall import Infeasible
 from processors.privacy.unreachable import Unreachable
 from processors.wrong_config import MisfitError
@@ -144,17 +140,36 @@ def grouping(wanted: Wanted, columns: Columns) -> Treatment:
         held = pl.repeat(False, whole.frame.height, dtype=pl.Boolean, eager=True)
         return Formed(pl.DataFrame([nothing.alias(name) for name in names]), held)
 
+    def number(parts: Iterable[pl.DataFrame]) -> Numbered:
+        found = _by_boxes(wanted, parts, columns)
+        if isinstance(found, Infeasible):
+            raise Fatal(f"no groups keep what is asked for: {found}")
+        return found
+
     looks = dict.fromkeys([*names, *wanted.sensitive, *([wanted.subject] if wanted.subject else [])])
     outputs: dict[str, ColumnType] = dict.fromkeys(names, "string")
     beside = []
     if wanted.presence is not None:
         at = ("presence", "population", "table")
         beside = [Beside(wanted.presence.population.table, {name: columns[name] for name in names}, at)]
-    return Treatment(outputs, form=form, looks=tuple(looks), beside=tuple(beside))
+    in_parts = number if wanted.search == "mondrian" else None
+    return Treatment(outputs, form=form, looks=tuple(looks), beside=tuple(beside), number=in_parts)
 
 
 def _searched(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Infeasible | Unreachable:
     """The table in groups, or why there are none."""
+    if wanted.search == "full_domain":
+        return _by_levels(wanted, whole, columns)
+    found = _by_boxes(wanted, (whole.frame,), columns)
+    return found if isinstance(found, Infeasible) else Formed(*found.published(0, whole.frame.height))
+
+
+def _by_boxes(wanted: Wanted, parts: Iterable[pl.DataFrame], columns: Columns) -> Numbered | Infeasible:
+    grains = {name: wanted.grains.get(name, Grain()) for name in wanted.quasi_identifiers}
+    return numbered(parts, columns, grains, wanted.k, wanted.sensitive, wanted.subject, wanted.limit, wanted.outliers)
+
+
+def _by_levels(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Unreachable:
     table, names = whole.frame, wanted.quasi_identifiers
     population = None if wanted.presence is None else whole.others[wanted.presence.population.table].select(names)
     everyone = table if population is None else pl.concat([table.select(names), population])
@@ -163,39 +178,12 @@ def _searched(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Infeas
         name: dimension(columns[name], wanted.grains.get(name, Grain()), known)
         for name, known in surveys(everyone, kinds).items()
     }
-    if wanted.search == "full_domain":
-        return _by_levels(wanted, table, axes, population)
-    return _by_boxes(wanted, table, axes)
-
-
-def _by_boxes(wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension]) -> Formed | Infeasible:
-    found = classes(
-        list(axes.values()),
-        encode(axes, table),
-        wanted.k,
-        subject=None if wanted.subject is None else _ranks(table[wanted.subject]),
-        sensitive=[_sensitive(table[name], name, *asked) for name, asked in wanted.sensitive.items()],
-        suppression_limit=wanted.limit,
-        outliers=wanted.outliers,
-    )
-    if isinstance(found, Infeasible):
-        return found
-    texts = found.published(list(axes.values()))
-    return Formed(
-        pl.DataFrame([text.alias(name) for text, name in zip(texts, axes, strict=True)]),
-        pl.Series(found.of_row != SUPPRESSED),
-    )
-
-
-def _by_levels(
-    wanted: Wanted, table: pl.DataFrame, axes: Mapping[str, Dimension], population: pl.DataFrame | None
-) -> Formed | Unreachable:
     close = [one for _, several in wanted.sensitive.values() for one in several]
     asked = Demands(
         wanted.k,
         wanted.subject,
         tuple(one for several, _ in wanted.sensitive.values() for one in several),
-        tuple(replace(one, order=_whole_order(table[one.column], one.order)) for one in close),
+        tuple(replace(one, order=whole_order(table[one.column], one.order)) for one in close),
         None if wanted.presence is None or not table.height else (wanted.presence.delta[0], wanted.presence.delta[1]),
     )
     population = population if asked.presence is not None else None
@@ -235,29 +223,3 @@ def _check_grain(column: Column, grain: Grain, name: str, search: Search) -> Non
     except MisfitError as misfit:
         own = tuple(f"{one}s" if getattr(grain, f"{one}s", None) else one for one in misfit.at)
         raise MisfitError(misfit.wrong, misfit.right, ("grain", name, *own)) from None
-
-
-def _ranks(values: pl.Series) -> Codes:
-    """Equal values have equal numbers; records without a subject are all of one."""
-    codes: Codes = values.rank("dense").fill_null(0).cast(pl.UInt32).to_numpy()
-    return codes
-
-
-def _sensitive(values: pl.Series, name: str, diversity: Any, closeness: Any) -> Sensitive:
-    declared = next((one.order for one in closeness if one.order is not None), None)
-    domain = ascending(values)
-    domain, order = ascending(values), _whole_order(values, declared)
-    if order is not None:
-        domain = pl.concat([domain.filter(domain.is_null()), pl.Series(order, dtype=pl.String).cast(values.dtype)])
-    codes = codes_of(values, domain).to_numpy().astype(np.int32)
-    return Sensitive(name, codes, max(1, len(domain)), diversity, closeness)
-
-
-def _whole_order(values: pl.Series, declared: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """The declared values, then those that were found beside them, ascending."""
-    if declared is None:
-        return None
-    known = pl.Series(declared, dtype=pl.String).cast(values.dtype)
-    found = values.drop_nulls()
-    others = ascending(found.filter(~found.is_in(known.implode())))
-    return (*declared, *others.cast(pl.String).to_list())

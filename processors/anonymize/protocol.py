@@ -5,11 +5,13 @@ A method sees values, declared types and keyed randomness; it never sees a key c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from processors.anonymize.randomness import Draw
@@ -59,9 +61,29 @@ class Leaving:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """A table in numbered groups: of each row its group, -1 where it is left out; of each group what is published."""
+
+    of_row: NDArray[np.int32]
+    names: pl.DataFrame
+
+    def published(self, start: int, rows: int) -> tuple[pl.DataFrame, pl.Series]:
+        """Of so many rows from one on: the columns that are written, and whether they stay."""
+        groups = pl.Series(self.of_row[start : start + rows])
+        kept = groups >= 0
+        places = groups.set(~kept, None).cast(pl.UInt32)
+        return pl.DataFrame([column.gather(places) for column in self.names.get_columns()]), kept
+
+    @property
+    def left_out(self) -> int:
+        return int(np.count_nonzero(self.of_row < 0))
+
+
 Columns = Mapping[str, Column]
 Treat = Callable[[Batch], list[pl.Expr | pl.Series]]
 Form = Callable[[Batch], Formed]  # of the whole table
+Number = Callable[[Iterable[pl.DataFrame]], Numbered]  # of the whole table in parts
 
 
 @dataclass(frozen=True)
@@ -73,7 +95,8 @@ class Treatment:
     table that still grows keeps nothing. It may take columns out of the table (`removes`) and put them into a second
     one (`linked`), whose name ends in `suffix`. One that `clears` forms no groups: it leaves records out or empties
     cells before another forms them. `beside` are other tables that it looks at. `needs`: what can be told of a table
-    before it is formed.
+    before it is formed. `number` does what `form` does, of a snapshot's table that comes in parts, since it may be too
+    large to be held.
     """
 
     outputs: Mapping[str, ColumnType]
@@ -86,6 +109,7 @@ class Treatment:
     clears: bool = False
     beside: tuple[Beside, ...] = ()
     needs: Needs | None = None
+    number: Number | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,10 @@ RANGE_ROWS = 1 << 16
 
 
 def _latest(frame: pl.DataFrame) -> pl.DataFrame:
-    """Of each identity the last state, unless that is a deletion."""
+    """Of each identity the last state, unless that is a deletion; `frame` is in the order of the identities."""
+    hashes = frame.get_column(HASH)
+    if not (hashes == hashes.shift(1)).any() and not (frame.get_column(OP) != 0).any():
+        return frame
     last = frame.sort([HASH, POSITION]).unique(HASH, keep="last", maintain_order=True)
     return last.filter(pl.col(OP) == 0)
 
@@ -33,6 +36,13 @@ def present(segments: Sequence[Segment], columns: Sequence[str]) -> pl.DataFrame
         return None
     parts = [_latest(f).select(HASH, POSITION, *columns) for _, f in walk(segments, ranges(rows, RANGE_ROWS * 4))]
     return pl.concat(parts)
+
+
+def latest(segments: Sequence[Segment], rows_per_range: int = RANGE_ROWS * 4) -> Iterator[pl.DataFrame]:
+    """Every row that is there, in ranges of identities: the same rows in the same order, however wide the ranges."""
+    rows = sum(segment.rows for segment in segments)
+    for _, frame in walk(segments, ranges(rows, rows_per_range)):
+        yield _latest(frame)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,14 @@ EPOCH_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
+GROUPING_SECONDS = Histogram(
+    "metal_grouping_seconds",
+    "Time to form the groups of a table, reading what it looks at included",
+    ["method"],
+    registry=REGISTRY,
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+GROUPED = Counter("metal_grouped_records_total", "Records that groups were formed of", ["method"], registry=REGISTRY)
 STATE_BYTES = Gauge("metal_state_bytes", "Size of the local segments", ["table"], registry=REGISTRY)
 LAG = Gauge("metal_lag_records", "Batches behind the end of the assigned partitions", ["topic"], registry=REGISTRY)
 LAG_SECONDS = Gauge(

@@ -82,7 +82,7 @@ class RelateStage:
         part.progress.epoch = epoch
         part.progress.boundary = offset
         await (await part.record(offset))
-        part.standing = (offset, after)
+        part.standing = None if after.numbered else (offset, after)  # of numbered tables too little is held to compare
         await part.reclaim()
         await part.compact()
         metrics.EPOCH_SECONDS.labels("relate").observe(time.monotonic() - started)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, cast
 
 import polars as pl
 
 from processors.aggregate.derive import Derived, derive_tables
+from processors.anonymize.protocol import Numbered
 from processors.merge.resolve import IDENT
 from processors.plan import OutputPlan
 from processors.references.related import Difference, Survivors, difference, rows_of, survive
+from processors.worker import metrics
 from processors.worker.intake import add_counts
+from processors.worker.numbered import apart, emitted, number
 from processors.worker.run_part import RunPart
 from processors.worker.shape import DERIVED, prepared
 from schemas.columns import CHANGED, HASH, POSITION, SOURCE, polars_type
@@ -33,6 +37,7 @@ class State:
     leaving: dict[str, pl.DataFrame] = field(default_factory=dict)  # table -> what may leave, where that is grouped
     beside: dict[str, pl.DataFrame] = field(default_factory=dict)  # rows of the tables that methods make beside others
     left_out: dict[str, Mapping[str, int]] = field(default_factory=dict)  # table -> method -> records that don't leave
+    numbered: dict[str, Numbered] = field(default_factory=dict)  # table -> groups of its rows, of which no more is held
 
     def collected(self, name: str) -> pl.DataFrame | None:
         return self.leaving.get(name, self.survivors.rows.get(name))
@@ -43,11 +48,12 @@ class State:
 
 def stand(part: RunPart, upto: int) -> State:
     plan = part.info.plan
-    tables = {name: part.segments(name, upto=upto) for name in plan.tables}
+    alone = apart(part)
+    tables = {name: part.segments(name, upto=upto) for name in plan.tables if name not in alone}
     survivors = survive(tables, plan.references, plan.needed)
     below = {name: one.table for name, one in plan.derived.items()}
     derived = derive_tables(below, survivors.rows, part.info.key, part.info.ask)
-    state = State(survivors, derived)
+    state = State(survivors, derived, numbered={name: number(part, name) for name in sorted(alone)})
     for name, collected in plan.tables.items():
         group = collected.output_plan.methods.group
         if group and name in survivors.rows:
@@ -61,10 +67,13 @@ def stand(part: RunPart, upto: int) -> State:
 
 def _form(part: RunPart, output: OutputPlan, rows: pl.DataFrame, identity: str, state: State) -> pl.DataFrame:
     window = part.info.mode == "continuous"
+    started = perf_counter()
     try:
         leaving = output.methods.leaving(rows, rows.get_column(identity), part.info.key, window, _others(output, state))
     except Fatal as error:
         raise Fatal(f"table {output.name}: {error}") from error
+    metrics.GROUPING_SECONDS.labels(output.methods.group_method).observe(perf_counter() - started)
+    metrics.GROUPED.labels(output.methods.group_method).inc(rows.height)
     if output.linked is not None and leaving.linked is not None:
         names = list(output.linked.output)
         rank = pl.struct(names).hash(seed(part.info.key, output.linked.name))
@@ -86,6 +95,9 @@ def _others(output: OutputPlan, state: State) -> dict[str, pl.DataFrame]:
 def pieces(part: RunPart, before: State | None, after: State, first: bool) -> Iterator[Piece]:
     """Encoded batches of what is to be prepared, changed or removed."""
     for name in part.info.plan.tables:
+        if name in after.numbered:
+            yield from emitted(part, name, after.numbered[name])
+            continue
         change = difference(before.collected(name) if before else None, after.collected(name), name in after.leaving)
         yield from _collected(part, name, change, first)
     for name, derived in part.info.plan.derived.items():
@@ -143,6 +155,11 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
             add_counts(found.setdefault(table, {}), {"dropped": dropped})
     for table, rows in after.survivors.rows.items():
         found[table]["prepared"] = rows.height
+    for table, groups in after.numbered.items():
+        found[table]["prepared"] = len(groups.of_row) - groups.left_out
+        if groups.left_out:
+            rule = f"{part.info.plan.tables[table].output_plan.methods.group_method}.suppressed"
+            add_counts(found[table], {"dropped": {rule: groups.left_out}})
     for table, derived in after.derived.items():
         found[table] = {**derived.counts} | ({"withheld": derived.withheld} if derived.withheld else {})
     found |= {table: {"read": rows.height, "prepared": rows.height} for table, rows in after.beside.items()}

@@ -160,3 +160,33 @@ def test_single_columns_ask_for_no_groups(wrong: WrongFor, compiled: Compiled) -
     assert compiled(COLUMNS, {"method": "generalize", "columns": {"age": {"step": 10}}}).group is None
     (told,) = wrong(COLUMNS, {"method": "generalize", "columns": {"age": {"step": 10}}, "subject": "who"})
     assert told.startswith("0: asks for groups of single columns")
+
+
+@given(ROWS.filter(lambda rows: len(rows) >= 8), st.integers(1, 9), st.booleans())
+def test_a_table_in_parts_has_the_groups_of_the_whole(rows: list[tuple[Any, ...]], step: int, subjects: bool) -> None:
+    methods = methods_of(
+        k=2,
+        l=[{"column": "ill", "l": 1.2, "kind": "entropy"}],
+        suppression_limit=1.0,
+        **({"subject": "who"} if subjects else {}),
+    )
+    table = table_of(rows)
+    number = methods.group and methods.group.number
+    assert number is not None
+    parts = [table[start : start + step] for start in range(0, table.height, step)]
+    if refused(lambda: formed(methods, table)):
+        assert refused(lambda: number(parts)) == refused(lambda: formed(methods, table))
+        return
+    whole, found = formed(methods, table), number(parts)
+    columns, kept = found.published(0, table.height)
+    assert table["_hash"].filter(kept).to_list() == whole["_hash"].to_list()
+    assert columns.filter(kept).rows() == whole.select("age", "city").rows()
+    assert found.left_out == table.height - whole.height
+
+
+def refused(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except Fatal as error:
+        return str(error)
+    return ""
