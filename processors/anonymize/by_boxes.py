@@ -32,7 +32,7 @@ def numbered(
     sensitive: Asked,
     subject: str | None,
     limit: float,
-    outliers: bool,
+    outliers: float,
 ) -> Numbered | Infeasible:
     """`grains`: of every quasi-identifier how finely it may be published."""
     coded = {name: Coded(columns[name]) for name in (*grains, *sensitive)}

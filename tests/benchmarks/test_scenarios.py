@@ -12,13 +12,14 @@ from benchmarks.report import table
 from tests.faults.rig import Rig, document
 
 pytestmark = pytest.mark.stack
-SCENARIOS = ("people", "topic", "scale", "latency", "epoch", "recovery", "start")
+SCENARIOS = ("people", "topic", "scale", "latency", "epoch", "recovery", "start", "privacy_engine")
 FIGURES = {
     "people": {"records_per_second", "megabytes_per_second", "bound_records_per_second", "share_of_bound"},
     "topic": {"records_per_second", "bound_records_per_second", "share_of_bound"},
     "latency": {"epoch_2s_p50", "epoch_2s_p99", "epoch_0_3s_p50", "epoch_0_3s_p99"},
     "recovery": {"with_local_state", "without_local_state"},
     "start": {"first_record_seconds"},
+    "privacy_engine": {"grouped_rows_per_second_2000", "records_per_second_4000", "largest_process_gib_4000"},
 }
 
 
