@@ -25,11 +25,11 @@ from typing import Final
 
 import polars as pl
 
+from processors.privacy.differences import CAME, CHANGED, COMMON, FOUND, LEFT, UNDECIDED, VALUE, Asked
 from processors.privacy.overlaps import Meets, overlaps
-from processors.privacy.unlinked import CAME, COMMON, FOUND, LEFT, UNDECIDED, VALUE, Asked, unlinked
+from processors.privacy.unlinked import unlinked
 
-CHANGED: Final = "changed"  # in class `before` of the earlier version and in class `after`, with other sensitive values
-PAIRS: Final = 4_000_000  # of classes that overlap
+PAIRS: Final = 1_000_000  # of classes that overlap
 
 _COUNT: Final = "~n"
 _REST: Final = "~rest"

@@ -15,35 +15,24 @@ from typing import Any, Final
 
 import polars as pl
 
+from processors.privacy.blocks import of_blocks
+from processors.privacy.differences import (
+    CAME,
+    COMMON,
+    LEFT,
+    OUTSIDE_AFTER,
+    OUTSIDE_BEFORE,
+    UNDECIDED,
+    VALUE,
+    Asked,
+    Finding,
+)
 from processors.privacy.flows import NOBODY, Budget, Flow, SpentError
 from processors.privacy.overlaps import Ints
 
-LEFT: Final = "left"  # of `before`, in no class of the later version
-CAME: Final = "came"
-COMMON: Final = "common"  # in class `before` of the earlier version and in class `after` of the later one
-OUTSIDE_AFTER: Final = "outside after"  # in class `before`, and not in class `after`
-OUTSIDE_BEFORE: Final = "outside before"
-VALUE: Final = "value"  # everyone in both classes (or who left, or came) has one of too few values
-UNDECIDED: Final = "undecided"
 STEPS: Final = 30_000_000  # that may be taken to look for ways
-TRIPLES: Final = 10_000_000  # pairs of classes that share a value, for each value
+TRIPLES: Final = 2_000_000  # pairs of classes that share a value, for each value
 ENOUGH: Final = 200  # so many are found, and the others are left undecided
-
-FOUND: Final = {"kind": pl.String, "before": pl.Int64, "after": pl.Int64, "fewest": pl.Int64, "most": pl.Int64}
-Finding = tuple[str, int | None, int | None, int, int]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A group has at least `k` records, and `distinct` values of each sensitive column where its classes have as many.
-
-    `values` are the names of those columns; `labels` of all by which a record is known to be the same.
-    """
-
-    k: int
-    values: tuple[str, ...]
-    distinct: tuple[int, ...]
-    labels: tuple[str, ...]
 
 
 def unlinked(before: pl.DataFrame, after: pl.DataFrame, edges: tuple[Ints, Ints], asked: Asked) -> list[Finding]:
@@ -63,7 +52,7 @@ def unlinked(before: pl.DataFrame, after: pl.DataFrame, edges: tuple[Ints, Ints]
     near = entries.filter(pl.col("flow").is_not_null())
     near = pl.concat([near, entries.filter(pl.col("flow").is_null()).join(open_pairs, on=["p", "q"], how="semi")])
     look = _Look(near, flows, labels, asked)
-    return [*look.findings(open_pairs, budget), *_of_blocks(told, pairs, sizes, cells, labels, asked)]
+    return [*look.findings(open_pairs, budget), *of_blocks(told, pairs, sizes, cells, labels, asked)]
 
 
 @dataclass(frozen=True)
@@ -261,56 +250,3 @@ class _Look:
             now = flow.amount(a, b)
             self._low[label, a, b] = min(self._low[label, a, b], now)
             self._high[label, a, b] = max(self._high[label, a, b], now)
-
-
-def _of_blocks(
-    told: pl.DataFrame,
-    pairs: pl.DataFrame,
-    sizes: list[pl.DataFrame],
-    cells: list[pl.DataFrame],
-    labels: pl.DataFrame,
-    asked: Asked,
-) -> Iterator[Finding]:
-    """Who left and who came, of all classes that hang together: in every way to match they are as many."""
-    blocks = _blocks(sizes, pairs)
-    for kind, name, other, own, place in (
-        (LEFT, "p", "q", cells[0], blocks[0]),
-        (CAME, "q", "p", cells[1], blocks[1]),
-    ):
-        several = place.filter(pl.len().over("block") > 1)  # of a single class that is the same as of the block
-        alone = told.filter(pl.col(other) == NOBODY, pl.col("x") > 0).join(several, on=name).group_by("block")
-        gone = alone.agg(pl.col("x").sum(), *(pl.col(v).n_unique() for v in asked.values))
-        held = own.join(several, on=name).join(labels, on="label").group_by("block")
-        found = gone.join(
-            held.agg(
-                pl.col("~n").sum().alias("size"), *(pl.col(v).n_unique().alias(f"{v} held") for v in asked.values)
-            ),
-            on="block",
-        ).sort("block")
-        for row in found.iter_rows(named=True):
-            if row["x"] < min(asked.k, row["size"]):
-                yield kind, None, None, row["x"], row["x"]
-            enough = zip(asked.values, asked.distinct, strict=True)
-            if any(row[v] < min(least, row[f"{v} held"]) for v, least in enough):
-                yield VALUE, None, None, row["x"], row["x"]
-
-
-def _blocks(sizes: list[pl.DataFrame], pairs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The block of each class: those that hang together by overlaps."""
-    ps, qs = sizes[0]["p"].to_list(), sizes[1]["q"].to_list()
-    root = {node: node for node in (*((0, p) for p in ps), *((1, q) for q in qs))}
-
-    def find(node: tuple[int, int]) -> tuple[int, int]:
-        while root[node] != node:
-            root[node] = node = root[root[node]]
-        return node
-
-    for p, q in pairs.rows():
-        root[find((0, p))] = find((1, q))
-    numbers = {node: number for number, node in enumerate(root)}
-    each = [[numbers[find((side, one))] for one in own] for side, own in enumerate((ps, qs))]
-    kind = {"block": pl.Int64}
-    return (
-        pl.DataFrame({"p": ps, "block": each[0]}, schema={"p": pl.Int64, **kind}),
-        pl.DataFrame({"q": qs, "block": each[1]}, schema={"q": pl.Int64, **kind}),
-    )

@@ -17,10 +17,19 @@ from typing import Any, Final, Literal, Self
 import polars as pl
 from pydantic import TypeAdapter
 
-from processors.privacy.differencing import CHANGED, compare
+from processors.privacy.differences import (
+    CAME,
+    CHANGED,
+    COMMON,
+    LEFT,
+    OUTSIDE_AFTER,
+    OUTSIDE_BEFORE,
+    UNDECIDED,
+    VALUE,
+)
+from processors.privacy.differencing import compare
 from processors.privacy.overlaps import Meets
 from processors.privacy.regions import Naming, meets
-from processors.privacy.unlinked import CAME, COMMON, LEFT, OUTSIDE_AFTER, OUTSIDE_BEFORE, UNDECIDED, VALUE
 from schemas.columns import ColumnType
 
 COUNT: Final = "~n"

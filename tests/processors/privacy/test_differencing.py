@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.privacy import differencing, unlinked
-from processors.privacy.differencing import CHANGED, Comparison, compare
-from processors.privacy.unlinked import CAME, COMMON, LEFT, OUTSIDE_AFTER, OUTSIDE_BEFORE, UNDECIDED, VALUE
+from processors.privacy.differences import CAME, CHANGED, COMMON, LEFT, OUTSIDE_AFTER, OUTSIDE_BEFORE, UNDECIDED, VALUE
+from processors.privacy.differencing import Comparison, compare
 
 K, DISTINCT = 3, 2
 Record = tuple[str, str]  # region, illness

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from processors.privacy.unlinked import CAME, COMMON, LEFT, OUTSIDE_AFTER, UNDECIDED, VALUE
+from processors.privacy.differences import CAME, COMMON, LEFT, OUTSIDE_AFTER, UNDECIDED, VALUE
 from processors.privacy.versions import COUNT, IDENTITY, MOVED, REST, VALUES, WHO, Shape, Version, in_words, told
 
 SHAPE = Shape("r1", ("age", "ill"), ("age",), ("ill",), k=3, distinct=(2,), kinds={"age": "int64"})
