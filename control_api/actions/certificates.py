@@ -15,7 +15,8 @@ from typing import Any, Final
 from control_api.actions.certified_groups import counted_by, groups_of
 from control_api.actions.context import Context
 from control_api.actions.examine import Asked, Examined, examine
-from control_api.actions.run_tables import compiled
+from control_api.actions.promised import asked_of, kinds_of, visible
+from control_api.actions.releases import admit
 from control_api.store import audit, certificates, keys, privacy
 from control_api.store.db import Connection
 from control_api.store.outbox import plan_of
@@ -26,10 +27,8 @@ from processors.aggregate.noise_plan import noise_of
 from processors.aggregate.noise_stated import noise_method, stated_noise
 from processors.privacy.certificate import Facts, make
 from processors.privacy.finding import breadths_of
-from processors.privacy.requested import Request, requests_of, requests_of_links
 from processors.privacy.signature import public_key, sign
 from processors.privacy.statement import StatedNoise
-from processors.transform.outputs import outputs
 from schemas.columns import ColumnType
 from schemas.errors import Conflict
 from schemas.task.model import Method
@@ -39,7 +38,10 @@ SUPPRESSED: Final = "generalize.suppressed"  # the rule by which the worker leav
 
 
 def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
-    """The signed certificate of a table; raises `Conflict` while rows of the run are still on their way."""
+    """The signed certificate of a table.
+
+    Raises `Conflict` while rows of the run are still on their way, and where an export would be refused.
+    """
     with ctx.connections() as conn:
         found = get_run(conn, run)
         known = certificates.get(conn, run, table)
@@ -51,6 +53,7 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
         totals = totals_of(conn, run).get(table, Totals())
         noise = _noise(conn, found, table)
         url = address_of(conn)
+    admit(ctx, run, table)
     methods, requests = asked_of(found, table)
     kinds = kinds_of(found, table)
     asked = [
@@ -85,17 +88,6 @@ def get_public_key(ctx: Context) -> str:
         return public_key(keys.signing_key(conn, ctx.master))
 
 
-def asked_of(run: Run, table: str) -> tuple[Sequence[Method], tuple[Request, ...]]:
-    """The methods of a table, or of the one that it was set apart from, and what they are to keep in it."""
-    tables = run.spec.tables
-    if table in tables:
-        methods = tables[table].anonymize
-        return methods, (*requests_of(methods), *requests_of_links(methods, beside=False))
-    plans = compiled(run.spec).outputs()
-    methods = next((tables[name].anonymize for name, plan in plans.items() if plan.methods.linked == table), [])
-    return methods, requests_of_links(methods, beside=True)
-
-
 def _noise(conn: Connection, run: Run, table: str) -> StatedNoise | None:
     """What was told with noise in the table, as the ledger has it."""
     asked = noise_of(table, run.spec) if table in run.spec.tables else None
@@ -108,25 +100,8 @@ def _noise(conn: Connection, run: Run, table: str) -> StatedNoise | None:
     return stated_noise(run.spec, table, asked, ledger, told)
 
 
-def kinds_of(run: Run, table: str) -> dict[str, ColumnType]:
-    """The types that the columns had before they were anonymized."""
-    given, _ = outputs(run.spec)
-    return {name: kind.type for name, kind in given.get(table, {}).items()}
-
-
 def _noted(table: str, examined: Examined) -> dict[str, Any]:
     return {"table": table, "rows": examined.rows, "digest": examined.digest}
-
-
-def visible(columns: Mapping[str, ColumnType], request: Request) -> Request:
-    """What of a request the published columns can show."""
-    return replace(
-        request,
-        quasi_identifiers=tuple(name for name in request.quasi_identifiers if name in columns),
-        subject=request.subject if request.subject in columns else None,
-        diversity=tuple(one for one in request.diversity if one.column in columns),
-        closeness=tuple(one for one in request.closeness if one.column in columns),
-    )
 
 
 def _facts(

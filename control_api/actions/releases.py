@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from control_api.actions.certificates import asked_of, kinds_of, visible
 from control_api.actions.context import Context
+from control_api.actions.promised import asked_of, kinds_of, visible
 from control_api.actions.run_tables import compiled
 from control_api.store import audit, published, releases
 from control_api.store.db import Connection
@@ -25,6 +25,7 @@ from control_api.store.runs import Run, get_run
 from processors.anonymize.runner import CompiledMethods
 from processors.privacy.requested import GROUP, Request
 from processors.privacy.versions import Scope, Shape, Version, in_words, told
+from processors.wrong_config import ConfigError
 from schemas.columns import ColumnType
 from schemas.errors import Conflict
 
@@ -114,6 +115,16 @@ def check(ctx: Context, run: str, table: str, provenance: bool = False) -> dict[
     return checked.document()
 
 
+def admit(ctx: Context, run: str, table: str) -> None:
+    """Raises `Conflict` where an export would: what is said of rows that may not leave may not either."""
+    with ctx.connections() as conn:
+        url = address_of(conn)
+        with published.moment(url) as at:
+            checked = _check(conn, url, at, get_run(conn, run), table, provenance=False)
+    if checked is not None and not checked.safe:
+        raise Conflict(checked.refusal())
+
+
 def list_releases(ctx: Context, run: str) -> list[Release]:
     """What left the review store of the tables of the run's task, from the first release on."""
     with ctx.connections() as conn:
@@ -144,7 +155,12 @@ def _kept(
     conn: Connection, run: Run, table: str
 ) -> tuple[str, Request, Mapping[str, ColumnType], CompiledMethods] | None:
     """The table that groups are promised of, what is promised, its columns and methods."""
-    plans = compiled(run.spec).outputs()
+    try:
+        plans = compiled(run.spec).outputs()
+    except ConfigError as error:
+        why = f"its task has what this version of mETaL can't read ({error}), so what it promises isn't known"
+        right = "run the task again, or export it in the version that it ran in"
+        raise Conflict(f"table {table} of run {run.run} can't leave: {why}; {right}") from error
     base = next((name for name, plan in plans.items() if plan.methods.linked == table), table)
     if base not in plans:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from psycopg.types.json import Json
 
 from connectors.review.rows import append
 from control_api.actions import releases
+from control_api.actions.certificates import certify
 from control_api.actions.context import Context
 from control_api.cli.main import run as metal
 from control_api.store import tasks
@@ -118,6 +119,8 @@ def test_one_person_more_is_refused_and_enough_are_not(
     second = store.run("b", [*FIRST, ("20..29", "ulcer")])
     with pytest.raises(Conflict, match=r"small-a.*fewer than 3: 1 of who came, 1 with too few values. Export it when"):
         export(second)
+    with pytest.raises(Conflict, match=r"small-a.*fewer than 3"):
+        certify(ctx, "me", second, "person")
     assert [r.run for r in releases.list_releases(ctx, one)] == [one]
     refused = conn.execute("SELECT detail FROM metal.audit WHERE action = 'outbox.refused'").fetchall()
     assert [detail["table"] for (detail,) in refused] == ["person"]
@@ -287,15 +290,15 @@ def test_tables_that_promise_nothing_are_not_looked_at(store: Store, export: Any
     assert releases.check(ctx, run, "person")["guaranteed"] is False
 
 
+def test_a_task_that_this_version_can_t_read_is_told(store: Store, export: Any) -> None:
+    run = store.run("a", FIRST, "age ill", {**GROUPED, "l": {"ill": 2}})
+    with pytest.raises(Conflict, match=r"person of run small-a can't leave: .* in the version that it ran in"):
+        export(run)
+
+
 def test_a_home_of_an_earlier_version_gets_the_tables(url: str, store: Store, export: Any) -> None:
     with psycopg.connect(url) as conn:
         conn.execute("DROP TABLE metal.releases, metal.release_contents")
         conn.execute("UPDATE metal.schema_version SET digest = 'of before'")
     migrate(url)
     assert export(store.run("a", FIRST)) == 7
-
-
-@pytest.fixture(autouse=True)
-def _closed(conn: Connection) -> Iterator[None]:
-    yield
-    conn.rollback()
