@@ -57,10 +57,11 @@ def published(url: str, at: str, run: str, table: str, wanted: Wanted) -> pl.Dat
     query = sql.SQL("SELECT {}, count(*) AS {} FROM {} GROUP BY {}").format(
         sql.SQL(", ").join(chosen), sql.Identifier(COUNT), source, groups
     )
-    kinds: dict[str, pl.DataType] = dict.fromkeys(wanted.plain, pl.String())
+    kinds: dict[str, pl.DataType] = dict.fromkeys(wanted.plain, pl.Categorical())
     kinds |= dict.fromkeys([name for name, names in hashes if names] + [VALUES] * bool(wanted.apart), pl.Int64())
-    frame = pl.DataFrame(schema={**kinds, COUNT: pl.Int64()})
-    return pl.concat([frame, *read(url, query.as_string(), at)])
+    empty = pl.DataFrame(schema={**kinds, COUNT: pl.Int64()})
+    pieces = read(url, query.as_string(), at)
+    return pl.concat([empty, *(piece.cast(empty.schema) for piece in pieces)])  # texts by their codes
 
 
 def unique(url: str, at: str, run: str, table: str, columns: Sequence[str]) -> bool:

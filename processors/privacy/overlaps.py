@@ -75,4 +75,4 @@ def _places(values: pl.Series) -> tuple[pl.Series, Ints]:
             maintain_order="left",
         )
     )
-    return names, own["at"].cast(pl.Int64).to_numpy()
+    return names.cast(pl.String) if names.dtype == pl.Categorical else names, own["at"].cast(pl.Int64).to_numpy()

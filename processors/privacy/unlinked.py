@@ -47,11 +47,10 @@ def unlinked(before: pl.DataFrame, after: pl.DataFrame, edges: tuple[Ints, Ints]
     except SpentError:
         return [(UNDECIDED, None, None, 0, 0)]
     sizes = [_sizes(own, labels, asked, name) for own, name in zip(cells, ("p", "q"), strict=True)]
-    told = entries.join(labels, on="label", how="left")
+    told = _told(entries, labels, asked)
     open_pairs = _open(told, sizes, pairs, asked)
-    near = entries.filter(pl.col("flow").is_not_null())
-    near = pl.concat([near, entries.filter(pl.col("flow").is_null()).join(open_pairs, on=["p", "q"], how="semi")])
-    look = _Look(near, flows, labels, asked)
+    settled = told.filter(pl.col("flow").is_null()).join(open_pairs, on=["p", "q"], how="semi")
+    look = _Look(pl.concat([told.filter(pl.col("flow").is_not_null()), settled]), flows, asked)
     return [*look.findings(open_pairs, budget), *of_blocks(told, pairs, sizes, cells, labels, asked)]
 
 
@@ -80,6 +79,18 @@ def _cells(frame: pl.DataFrame, labels: pl.DataFrame, asked: Asked, name: str) -
     return (
         own.group_by("label", pl.col("~class").alias(name)).agg(pl.col("~n").sum().cast(pl.Int64)).sort("label", name)
     )
+
+
+def _told(entries: pl.DataFrame, labels: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+    """The entries with their values. Those that can't change are put together by these, under a label below 0."""
+    values = labels.select("~", *asked.values).unique(maintain_order=True).with_row_index("value")
+    values = values.with_columns((-1 - pl.col("value").cast(pl.Int64)).alias("value"))
+    numbers = labels.join(values, on=["~", *asked.values], how="left", nulls_equal=True).select("label", "value")
+    told = entries.join(numbers, on="label", how="left")
+    fixed = told.filter(pl.col("flow").is_null()).group_by("value", "p", "q").agg(pl.col("x").sum())
+    fixed = fixed.with_columns(pl.col("value").alias("label"), pl.lit(None, dtype=pl.Int64).alias("flow"))
+    whole = pl.concat([told.filter(pl.col("flow").is_not_null()), fixed], how="diagonal")
+    return whole.join(values.drop("~"), on="value", how="left")
 
 
 def _sizes(cells: pl.DataFrame, labels: pl.DataFrame, asked: Asked, name: str) -> pl.DataFrame:
@@ -165,14 +176,15 @@ def _open(told: pl.DataFrame, sizes: list[pl.DataFrame], pairs: pl.DataFrame, as
 class _Look:
     """What is known of how many of each value a pair has: the least and the most that a way was found for."""
 
-    def __init__(self, entries: pl.DataFrame, flows: list[_Placed], labels: pl.DataFrame, asked: Asked) -> None:
+    def __init__(self, entries: pl.DataFrame, flows: list[_Placed], asked: Asked) -> None:
         self._asked, self._flows = asked, flows
-        self._values = labels.select(asked.values).rows() if asked.values else [()] * labels.height
+        self._values: dict[int, tuple[Any, ...]] = {}
         self._entries: dict[tuple[int, int], list[tuple[int, int | None]]] = {}
         self._low: dict[tuple[int, int, int], int] = {}
         self._high: dict[tuple[int, int, int], int] = {}
-        for label, p, q, x, flow in entries.rows():
+        for label, p, q, x, flow, *values in entries.select("label", "p", "q", "x", "flow", *asked.values).iter_rows():
             if x or flow is not None:
+                self._values[label] = tuple(values)
                 self._entries.setdefault((p, q), []).append((label, flow))
                 self._low[label, p, q] = self._high[label, p, q] = x
 

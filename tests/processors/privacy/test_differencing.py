@@ -109,11 +109,11 @@ def judged(groups: Any, before: list[Record], after: list[Record], blocks: Any, 
         if other == "block":
             side, members = (before, blocks[one][0]) if kind == LEFT else (after, blocks[one][1])
             sides, name = [[v for region, v in side if region in members]], (None, None)
-        held = [set(values) for values in sides]
+        held = [{value[0] for value in values} for values in sides]
         whole = {OUTSIDE_AFTER: sides[:1], OUTSIDE_BEFORE: sides[1:]}.get(kind, sides)
         if max(len(values) for values in ways) < min(k, *(len(values) for values in whole if values)):
             yield (kind, *name)
-        possible = {value for values in ways for value in values}
+        possible = {value[0] for values in ways for value in values}
         if kind in (LEFT, CAME, COMMON) and len(possible) < min(DISTINCT, *(len(values) for values in held if values)):
             yield (VALUE, *name)
 
@@ -138,6 +138,21 @@ def test_findings_are_what_all_ways_to_match_have_in_common(before: list[Record]
     done = compare(*frames, ["age"], ["illness"], k, distinct=DISTINCT, meets={"age": meets})
     assert found(done) == attack(before, after, k)
     assert done.safe == (not done.reason())
+
+
+marked = st.lists(st.tuples(regions, st.sampled_from(["x1", "x2", "y1", "y2"])), max_size=6)
+
+
+@settings(max_examples=40)
+@given(marked, marked)
+def test_records_are_matched_by_the_rest_as_well(before: list[Record], after: list[Record]) -> None:
+    """What is sensitive is the first sign alone."""
+    frames = [
+        table([(age, mark[0], mark[1]) for age, mark in rows], "age", "illness", "rest").cast(pl.String)
+        for rows in (before, after)
+    ]
+    done = compare(*frames, ["age"], ["illness"], K, distinct=DISTINCT, rest="rest", meets={"age": meets})
+    assert found(done) == attack(before, after, K)
 
 
 person = st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 6))
