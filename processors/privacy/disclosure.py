@@ -28,8 +28,7 @@ from processors.privacy.leftovers import Target, leftovers
 SMALL = "small"  # fewer than k subjects
 COMPLEMENT = "complement"  # a small group could be computed from it
 REASON = "_reason"
-SIDES = 3  # of a hypercube, at most
-NEIGHBOURS = 48  # of an atom along a side that are tried, those of the fewest subjects
+TRIED = {1: 256, 2: 24, 3: 6}  # by the sides of a hypercube: how many atoms along each, those that cost least
 
 
 def withhold(tables: Sequence[Grouped]) -> list[pl.DataFrame]:
@@ -101,9 +100,9 @@ class _Cubes:
         yield np.array([[member]])
         near = [self._neighbours(member, side) for side in range(self._atoms.codes.shape[1])]
         sides = [side for side, found in enumerate(near) if len(found)]
-        for size in range(1, SIDES + 1):
+        for size, tried in TRIED.items():
             for some in combinations(sides, size):
-                found = self._cube(member, some, [near[side] for side in some])
+                found = self._cube(member, some, [near[side][:tried] for side in some])
                 if len(found):
                     yield found
 
@@ -111,8 +110,13 @@ class _Cubes:
         """The atoms that differ in this column alone, of which may be taken."""
         found = self._atoms.along(member, side)
         found = found[self._gives[found]]
-        weights = self._atoms.weights[0][found]
-        return found[np.argsort(weights, kind="stable")[:NEIGHBOURS]]
+        cost = np.full(len(found), np.iinfo(np.int64).max)
+        for cells, subjects, hidden in zip(self._atoms.cells, self._atoms.subjects, self._hidden, strict=True):
+            here = cells[found]
+            if len(subjects):
+                own = np.where(hidden[here], 0, subjects[here])
+                cost = np.where(here >= 0, np.minimum(cost, own), cost)
+        return found[np.argsort(cost, kind="stable")]
 
     def _cube(self, member: int, sides: Sequence[int], near: Sequence[Ints]) -> Ints:
         picks = np.stack([one.ravel() for one in np.meshgrid(*near, indexing="ij")], axis=1)
