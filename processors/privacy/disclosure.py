@@ -36,10 +36,11 @@ def withhold(tables: Sequence[Grouped]) -> list[pl.DataFrame]:
     groups = [groups_of(table) for table in tables]
     small = [frame[SUBJECTS].to_numpy() < table.k for table, frame in zip(tables, groups, strict=True)]
     hidden = [mask.copy() for mask in small]
-    if len(tables) > 1:
-        atoms = atoms_of(tables, groups)
+    some = [at for at, table in enumerate(tables) if table.records.height]  # the others tell nothing
+    if len(some) > 1:
+        atoms = atoms_of([tables[at] for at in some], [groups[at] for at in some])
         for target in sorted(leftovers(atoms), key=lambda one: one.subjects):
-            _Cubes(atoms, target, hidden).hide()
+            _Cubes(atoms, target, [hidden[at] for at in some]).hide()
     return [
         frame.with_columns(_reason(mask, primary)) for frame, mask, primary in zip(groups, hidden, small, strict=True)
     ]
@@ -113,9 +114,8 @@ class _Cubes:
         cost = np.full(len(found), np.iinfo(np.int64).max)
         for cells, subjects, hidden in zip(self._atoms.cells, self._atoms.subjects, self._hidden, strict=True):
             here = cells[found]
-            if len(subjects):
-                own = np.where(hidden[here], 0, subjects[here])
-                cost = np.where(here >= 0, np.minimum(cost, own), cost)
+            own = np.where(hidden[here], 0, subjects[here])
+            cost = np.where(here >= 0, np.minimum(cost, own), cost)
         return found[np.argsort(cost, kind="stable")]
 
     def _cube(self, member: int, sides: Sequence[int], near: Sequence[Ints]) -> Ints:

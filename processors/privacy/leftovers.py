@@ -31,10 +31,8 @@ class Target:
 def leftovers(atoms: Atoms) -> Iterator[Target]:
     """Those of fewer than k subjects, each once: groups of a table, their sums, and what is left of either."""
     told: set[tuple[int, bytes]] = set()
-    some = [at for at, cells in enumerate(atoms.cells) if (cells >= 0).any()]
-    for at in some:
-        cells = atoms.cells[at]
-        others = [other for other in some if other != at]
+    for at, cells in enumerate(atoms.cells):
+        others = [other for other in range(len(atoms.cells)) if other != at]
         for columns in _some(range(len(atoms.levels[at]))):
             totals = np.where(cells >= 0, _added_up(atoms, at, columns)[cells], -1)
             within = {other: _within(totals, atoms.cells[other]) for other in others}

@@ -206,6 +206,8 @@ def test_where_nothing_else_is_left_the_total_goes() -> None:
     assert of({(0,): 5}) == [[None], [None]]
     nothing, rows = table([], ("a",), 5), list(enumerate(rows_of({(0,): 5})))
     assert [one[REASON].to_list() for one in withhold([nothing, table(rows, ("a",), 5)])] == [[], [None]]
+    both = [table(enumerate(rows_of({(0,): 5, (1,): 1})), ("a",), 5), nothing, table(rows, ("a",), 5), table([], (), 5)]
+    assert [one[REASON].to_list() for one in withhold(both)] == [[None, SMALL], [], [None], [SMALL]]
 
 
 def test_the_records_that_a_filter_leaves_out_are_not_told_by_subtracting() -> None:
