@@ -14,15 +14,16 @@ from pydantic import TypeAdapter, ValidationError
 from control_api.actions.context import Context, wrong
 from control_api.actions.transitions import ENGINE, lock
 from control_api.store import audit, privacy
-from control_api.store.db import Connection
+from control_api.store.db import Connection, Connections
 from control_api.store.privacy import Account
+from processors.aggregate.noise_plan import noise_of
 from processors.aggregate.noisy import Draw
-from processors.privacy.ledger import NOTHING
+from processors.privacy.ledger import NOTHING, Ledger
 from processors.privacy.noise import Answer, Cost, Question
 from processors.wrong_config import MisfitError
 from schemas.errors import Conflict, NotFound
 from schemas.task.form import NAME
-from schemas.task.model import Name
+from schemas.task.model import Name, Task
 
 _NAMES: Final = TypeAdapter(Name)
 _MOST: Final = 1_000_000
@@ -36,7 +37,7 @@ def set_budget(ctx: Context, actor: str, name: str, epsilon: float | str, delta:
     except ValidationError:
         raise wrong("name", f"{name!r} is not a name", NAME) from None
     with ctx.connections() as conn:
-        before = privacy.lock_budget(conn, name)
+        before = privacy.granted(conn, name)
         privacy.set_budget(conn, name, cost, actor)
         detail = {"budget": _plain(cost), "before": None if before is None else _plain(before)}
         audit.record(conn, actor, "privacy.budget_set", name, detail)
@@ -55,24 +56,50 @@ def list_budgets(ctx: Context) -> list[dict[str, Any]]:
         return [_shown(one) for one in privacy.accounts(conn)]
 
 
-def tell(
-    conn: Connection, run: str, table: str, budget: str, questions: Mapping[str, Question], draw: Draw
-) -> dict[str, Answer]:
-    """The answers of a table's columns; raises `Conflict` where the budget does not have what they cost.
+def check_left(conn: Connection, task: Task) -> None:
+    """Refuses a run that could not be told what it asks, before it reads anything. Nothing is set aside for it."""
+    costs: dict[str, Cost] = {}
+    for name in task.tables:
+        if (plan := noise_of(name, task)) is not None:
+            cost = sum((question.cost for question in plan.questions.values()), NOTHING)
+            costs[plan.budget] = costs.get(plan.budget, NOTHING) + cost
+    known = {one.ledger.budget: one.ledger for one in privacy.accounts(conn)} if costs else {}
+    for budget, cost in costs.items():
+        known.get(budget, Ledger(budget)).afford(cost)
 
-    In the caller's transaction: whoever emits an answer has committed before.
+
+def tell(
+    connections: Connections, run: str, table: str, budget: str, questions: Mapping[str, Question], draw: Draw
+) -> dict[str, Answer]:
+    """The answers of a table's columns, which are durable; raises `Conflict` where the budget lacks what they cost.
+
+    Noise is drawn while nothing is locked. What was drawn in vain, since another was faster, is never seen.
     """
+    with connections() as conn:
+        known = privacy.ledger_of(conn, budget, (run, table), lock=False)
+        drawn = dict.fromkeys(known.unanswered(questions), Answer())
+    if drawn:
+        drawn = {column: draw(column) for column in drawn}
+        with connections() as conn:
+            known = _charge(conn, run, table, budget, questions, drawn)
+    return {column: known.told[column].answer for column in questions}
+
+
+def _charge(
+    conn: Connection, run: str, table: str, budget: str, questions: Mapping[str, Question], drawn: Mapping[str, Answer]
+) -> Ledger:
+    """Enforces: what is told, what it cost and who was told stand or fall together."""
     if lock(conn, run).ended:
         raise Conflict(f"run {run!r} is over: nothing more is told of it")
     known = privacy.ledger_of(conn, budget, (run, table))
-    found = known.ask(questions, draw)
+    found = known.ask(questions, drawn)
     new = {column: one for column, one in found.told.items() if column not in known.told}
     if new:
         privacy.add(conn, budget, (run, table), new)
         cost = sum((one.cost for one in new.values()), NOTHING)
         detail = {"table": table, "budget": budget, "cost": _plain(cost), "left": _plain(found.left)}
         audit.record(conn, ENGINE, "privacy.told", run, detail)
-    return {column: found.told[column].answer for column in questions}
+    return found
 
 
 def _cost(epsilon: float | str, delta: float | str) -> Cost:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import version as installed
 from typing import Any, Final
 
-from control_api.actions import transitions
+from control_api.actions import privacy, transitions
 from control_api.actions.beforehand import START, look
 from control_api.actions.context import Context, wrong
 from control_api.settle import settle
@@ -45,6 +45,7 @@ def start_run(
             return runs.get_run(conn, before["run"])
         chosen = _startable(conn, task, version)
         _check_secrets(chosen, secrets)
+        privacy.check_left(conn, chosen.spec)
     version = chosen.version
     notes = _looked_at(ctx, chosen, secrets, file or f"{task}, version {version}")
     with ctx.connections() as conn:

@@ -29,12 +29,11 @@ class Account:
     last: datetime | None  # when the newest answer was told
 
 
-def lock_budget(conn: Connection, name: str) -> Cost | None:
-    """The budget; until the transaction ends nobody else takes from it. None if nobody has set it."""
+def granted(conn: Connection, name: str, lock: bool = True) -> Cost | None:
+    """The budget; None if nobody has set it. Locked, nobody else takes from it until the transaction ends."""
+    statement = "SELECT epsilon, delta FROM metal.privacy_budgets WHERE name = %s" + (" FOR UPDATE" if lock else "")
     with conn.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(
-            "SELECT epsilon, delta FROM metal.privacy_budgets WHERE name = %s FOR UPDATE", (name,)
-        ).fetchone()
+        row = cursor.execute(statement.encode(), (name,)).fetchone()
     return None if row is None else read(*row)
 
 
@@ -48,12 +47,12 @@ def set_budget(conn: Connection, name: str, cost: Cost, actor: str) -> None:
     )
 
 
-def ledger_of(conn: Connection, name: str, of: Of) -> Ledger:
-    """The ledger of a budget, with the answers about one table of a run; locks the budget."""
-    granted = lock_budget(conn, name)
+def ledger_of(conn: Connection, name: str, of: Of, lock: bool = True) -> Ledger:
+    """The ledger of a budget, with the answers about one table of a run."""
+    budget = granted(conn, name, lock)
     told = told_of(conn, of)
     spent = _spent(conn, name).get(name, NOTHING)
-    return Ledger(name, granted, told, spent - sum((one.cost for one in told.values()), NOTHING))
+    return Ledger(name, budget, told, spent - sum((one.cost for one in told.values()), NOTHING))
 
 
 def told_of(conn: Connection, of: Of) -> dict[str, Told]:

@@ -8,7 +8,7 @@ nothing new. Questions that are asked together are answered all or none; a refus
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
@@ -51,21 +51,32 @@ class Ledger:
         """Below nothing where the budget was lowered after it was spent."""
         return (self.granted or NOTHING) - self.spent
 
-    def ask(self, questions: Mapping[str, Question], draw: Callable[[str], Answer]) -> Ledger:
-        """The ledger in which all of them are told; raises `Conflict` with what would fit where too little is left.
+    def unanswered(self, questions: Mapping[str, Question]) -> list[str]:
+        """What has to be drawn; raises `Conflict` with what would fit where too little is left for all of it.
 
-        Questions go by what they ask of: a column of a table of a run. Whoever asks keeps the new ledger before an
-        answer is told. `draw` is called for new questions alone.
+        Questions go by what they ask of: a column of a table of a run.
         """
         new = [of for of in questions if of not in self.told]
         for of in questions.keys() - set(new):
             if self.told[of].asked != asked(questions[of]):
                 raise Conflict(f"{of} was answered another question before; nobody may ask it twice")
-        cost = sum((questions[of].cost for of in new), NOTHING)
-        if new and not cost.within(self.left):
-            raise Conflict(self._refusal(cost))
-        told = {of: Told(asked(questions[of]), questions[of].cost, draw(of)) for of in new}
+        if new:
+            self.afford(sum((questions[of].cost for of in new), NOTHING))
+        return new
+
+    def ask(self, questions: Mapping[str, Question], drawn: Mapping[str, Answer]) -> Ledger:
+        """The ledger in which all of them are told: as they were before or, of what is new, as drawn.
+
+        Whoever asks keeps the new ledger before an answer is told.
+        """
+        new = self.unanswered(questions)
+        told = {of: Told(asked(questions[of]), questions[of].cost, drawn[of]) for of in new}
         return replace(self, told={**self.told, **told})
+
+    def afford(self, cost: Cost) -> None:
+        """Raises `Conflict` with what would fit where too little is left."""
+        if self.granted is None or not cost.within(self.left):
+            raise Conflict(self._refusal(cost))
 
     def _refusal(self, cost: Cost) -> str:
         name = self.budget

@@ -99,8 +99,7 @@ class Service:
         """
         while True:
             try:
-                with self._store() as conn:
-                    answers = privacy.tell(conn, run, table, budget, questions, draw)
+                answers = privacy.tell(self._store, run, table, budget, questions, draw)
             except Retriable as error:
                 log.warning("waiting for the control store", error=str(error))
                 time.sleep(0.5)

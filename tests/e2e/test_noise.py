@@ -85,7 +85,7 @@ def left(rig: Rig, budget: str) -> float:
     return float(rig.call("GET", f"/privacy/budgets/{budget}")["left"]["epsilon"])
 
 
-def test_a_run_is_told_and_certified_and_the_next_halts_when_the_budget_is_spent(rig: Rig, folder: Path) -> None:
+def test_a_run_is_told_and_certified_and_the_next_is_refused_when_the_budget_is_spent(rig: Rig, folder: Path) -> None:
     rig.call("PUT", "/privacy/budgets/people", {"epsilon": 30})
     file = task(folder, "visits", "people")
     run = rig.start(file)
@@ -97,12 +97,10 @@ def test_a_run_is_told_and_certified_and_the_next_halts_when_the_budget_is_spent
         visits, paid = rows[row["city"]]
         assert float(row["each"]) == pytest.approx(float(paid) / max(visits, 1))
     _certified(rig, run, folder)
-
-    again = rig.start(file)
-    reason = rig.wait(again, state="failed")["reason"]
-    assert "table told: epsilon 20 does not fit the privacy budget people, of which epsilon 10 is left" in reason
-    assert "epsilon 10 would fit" in reason
-    assert rig.rows(again, "told") == []
+    refused = rig.metal("run", str(file))
+    assert refused.returncode != 0
+    assert "epsilon 20 does not fit the privacy budget people, of which epsilon 10 is left" in refused.stderr
+    assert "epsilon 10 would fit" in refused.stderr
     assert left(rig, "people") == 10
 
 
@@ -118,21 +116,28 @@ def _certified(rig: Rig, run: str, folder: Path) -> None:
 
 
 @pytest.mark.faults
-def test_a_worker_that_dies_behind_its_answer_tells_the_same_and_is_charged_once(
+def test_a_worker_that_dies_behind_its_answer_tells_the_same_and_who_comes_too_late_halts(
     rig: Rig, folder: Path, tmp_path: Path
 ) -> None:
+    """Two runs begin while there is enough for one."""
     rig.call("PUT", "/privacy/budgets/others", {"epsilon": 20})
-    with unsupervised(rig, "worker"), doomed(rig, "worker", "worker.after_answer", tmp_path) as process:
-        run = rig.start(task(folder, "dying", "others"))
-        dies(process)
-        answers = rig.query("SELECT col, answer FROM metal.privacy_answers WHERE run = %s", run)
+    with unsupervised(rig, "worker"):
+        runs = [rig.start(task(folder, name, "others")) for name in ("dying", "late")]
+        with doomed(rig, "worker", "worker.after_answer", tmp_path) as process:
+            dies(process)
+        answers = rig.query("SELECT run, col, answer FROM metal.privacy_answers WHERE run = ANY(%s)", runs)
+        (run,) = {answer["run"] for answer in answers}
         assert rig.rows(run, "told") == []
     rig.wait(run)
     rows = told(rig, run)
+    assert {answer["col"] for answer in answers} == {"visits", "paid"}
     for answer in answers:
         index = ("visits", "paid").index(answer["col"])
         assert {city: numbers[index] for city, numbers in rows.items()} == {
             city: type(rows[city][index])(number) for city, number in answer["answer"].items()
         }
-    assert len(answers) == 2
+    (late,) = set(runs) - {run}
+    reason = rig.wait(late, state="failed")["reason"]
+    assert "relate: table told: epsilon 20 does not fit the privacy budget others, of which epsilon 0 is left" in reason
+    assert rig.rows(late, "told") == []
     assert left(rig, "others") == 0

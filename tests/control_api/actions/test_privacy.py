@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
 
 import httpx
 import psycopg
@@ -43,9 +44,10 @@ class Drawn:
         return {"count": str(self.times)}
 
 
-def tell(url: str, run: str, asked: Mapping[str, Question], draw: Callable[[str], Answer]) -> dict[str, Answer]:
-    with psycopg.connect(url) as conn:
-        return privacy.tell(conn, run, "told", "people", asked, draw)
+def tell(
+    url: str, run: str, asked: Mapping[str, Question], draw: Callable[[str], Answer], table: str = "told"
+) -> dict[str, Answer]:
+    return privacy.tell(lambda: psycopg.connect(url), run, table, "people", asked, draw)
 
 
 def spent(url: str) -> Cost:
@@ -75,12 +77,11 @@ def test_an_answer_is_told_again_in_the_same_words_and_charged_once(url: str, ru
 
 
 def test_what_was_not_committed_was_never_told(url: str, run: str) -> None:
-    with psycopg.connect(url) as conn:
-        privacy.tell(conn, run, "told", "people", questions(), Drawn())
-        conn.rollback()
+    """The audit entry is the last of the transaction."""
+    with patch.object(audit, "record", side_effect=psycopg.OperationalError("gone")), pytest.raises(psycopg.Error):
+        tell(url, run, questions(), Drawn())
     assert spent(url) == Cost.of(0)
-    with psycopg.connect(url) as conn:
-        assert audit.search(conn, action="privacy.told") == []
+    assert tell(url, run, questions(), Drawn())["c0"] == {"count": "1"}
 
 
 def test_too_little_left_draws_and_charges_nothing(url: str, run: str) -> None:
@@ -96,10 +97,14 @@ def test_too_little_left_draws_and_charges_nothing(url: str, run: str) -> None:
 def test_of_two_runs_that_race_for_the_last_of_a_budget_one_gets_it(url: str, run: str) -> None:
     begun = threading.Barrier(2)
 
+    def draw(column: str) -> Answer:
+        if column == "c0":
+            begun.wait(30)  # each has seen that there is enough
+        return {"count": "1"}
+
     def one(name: str) -> str:
-        begun.wait()
         try:
-            tell(url, name, questions(), Drawn())
+            tell(url, name, questions(), draw)
         except Conflict as error:
             return str(error)
         return "told"
@@ -113,10 +118,16 @@ def test_of_two_runs_that_race_for_the_last_of_a_budget_one_gets_it(url: str, ru
 
 def test_two_workers_that_ask_for_one_run_are_told_the_same(url: str, run: str) -> None:
     """One may be stale: its partition has moved, and it doesn't know."""
-    draws = [Drawn(), Drawn()]
-    draws[1].times = 100
+    begun, numbers = threading.Barrier(2), iter(range(10))
+
+    def draw(column: str) -> Answer:
+        if column == "c0":
+            begun.wait(30)  # each has seen that nothing was told
+        return {"count": str(next(numbers))}
+
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda draw: tell(url, run, questions(), draw), draws))
+        found = list(pool.map(lambda _: tell(url, run, questions(), draw), range(2)))
+    assert next(numbers) == 4
     assert found[0] == found[1]
     assert spent(url) == Cost.of(1)
 
@@ -126,6 +137,38 @@ def test_of_a_run_that_is_over_nothing_is_told(url: str, conn: Connection, run: 
     conn.commit()
     with pytest.raises(Conflict, match="is over"):
         tell(url, run, questions(), Drawn())
+    assert spent(url) == Cost.of(0)
+
+
+def test_a_task_that_asks_for_more_than_is_left_is_not_started(
+    api: httpx.Client, ctx: Context, base: str, url: str, conn: Connection
+) -> None:
+    """Both of its tables together."""
+    table = (
+        "    from: {thing: {}}\n    transform:\n      - aggregate: {columns: {n: count(*)},"
+        " noise: {budget: people, epsilon: 0.4}}\n"
+    )
+    text = "task: small\ntables:\n  thing:\n    columns: {id: {type: int64}}\n"
+    text += "    sources: {file: {connector: csv, path: things.csv}}\n"
+    text += f"  one:\n{table}  two:\n{table}"
+    assert api.post("/tasks", json={"text": text, "base": base, "file": "t.yaml"}).status_code == 201
+    assert api.post("/tasks/small/versions/1/release").status_code == 200
+
+    def start() -> tuple[int, str]:
+        answer = api.post("/runs", json={"task": "small"})
+        return answer.status_code, answer.json().get("detail", "")
+
+    code, why = start()
+    assert (code, "metal privacy budget set people --epsilon 0.8" in why) == (409, True)
+    privacy.set_budget(ctx, "officer", "people", "0.7")
+    assert start() == (
+        409,
+        "epsilon 0.8 does not fit the privacy budget people, of which epsilon 0.7 is left; it was epsilon 0.7;"
+        " epsilon 0.7 would fit",
+    )
+    assert conn.execute("SELECT count(*) FROM metal.runs").fetchone() == (0,)
+    privacy.set_budget(ctx, "officer", "people", "0.8")
+    assert start()[0] == 201
     assert spent(url) == Cost.of(0)
 
 
@@ -155,8 +198,7 @@ def test_many_small_costs_add_up_exactly(url: str, ctx: Context, conn: Connectio
     privacy.set_budget(ctx, "officer", "people", 1)
     for n in range(10):
         asked = {f"{n}/{part}": Question("count", third) for part in range(3)}
-        with psycopg.connect(url) as each:
-            privacy.tell(each, run, f"t{n}", "people", asked, Drawn())
+        tell(url, run, asked, Drawn(), f"t{n}")
     assert spent(url) == Cost.of(1)
     with pytest.raises(Conflict, match="nothing more"):
         tell(url, OTHER, questions("1e-9", 1), Drawn())

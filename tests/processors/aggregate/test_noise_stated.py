@@ -35,7 +35,9 @@ def document(of: Task) -> dict[str, Any]:
     plan = noise_of("told", of)
     assert plan is not None
     ledger = Ledger("people", Cost.of(2, "1e-5"), earlier=Cost.of("0.25"))
-    ledger = ledger.ask(plan.questions, lambda name: dict.fromkeys(plan.questions[name].categories, "1"))
+    ledger = ledger.ask(
+        plan.questions, {name: dict.fromkeys(one.categories, "1") for name, one in plan.questions.items()}
+    )
     facts = Facts(
         run="t-aaaaaaaa",
         task="t",
