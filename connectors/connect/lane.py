@@ -52,6 +52,7 @@ class Surroundings:
     splits: Callable[[], list[PlannedSplit]]
     save: Callable[[dict[str, Any], dict[str, Any], bool], bool]  # checkpoint, read counts, done
     closed: Callable[[], int]  # the last epoch of the run that stands in the review store
+    finishing: Callable[[], bool] = lambda: False  # whether the run is to end with what its sources have
 
 
 class LaneReader:
@@ -256,25 +257,32 @@ class LaneReader:
             pace.sent(now, clock)
 
         splits: list[PlannedSplit] = []
-        while self.going():
+        last = False
+        while self.state.epoch < FINAL and self.going():
             if time.monotonic() - looked > 1.0:
+                last = self.around.finishing()
                 discover()
                 splits = self.around.splits()
                 looked = time.monotonic()
             began = time.monotonic()
             for planned in splits:
-                until = time.monotonic() + (turn if len(splits) > 1 else ALONE)
+                until = time.monotonic() + (turn if len(splits) > 1 and not last else ALONE)
                 for _ in self.read_split(planned, tick):
                     if time.monotonic() > until:
                         break
                 if not self.going():
                     break
+            if last and self.going():
+                self.barrier(FINAL)
+                continue
             tick()
             if time.monotonic() - self._saved > 1.0:
                 self.save()
             # A pause gathers what trickles in into one batch, and ends with the epoch; what piles up is read without.
             pause = min(0.1, length / 10) - (time.monotonic() - began)
             self.around.sender.poll(max(0.0, min(pause, length - time.time() % length)))
+        if self.state.epoch >= FINAL and self.flush():
+            self.save(done=True)
 
     def flush(self) -> bool:
         while self.going():

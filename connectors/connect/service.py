@@ -194,8 +194,12 @@ class Service:
             with self._store() as conn:
                 return lanes.closed(conn, lane.run)
 
+        def finishing() -> bool:
+            with self._store() as conn:
+                return lanes.finishing(conn, lane.run)
+
         opener = self._opener(run)
-        around = Surroundings(self._kafka, self._sender, key, opener, splits, save, closed)
+        around = Surroundings(self._kafka, self._sender, key, opener, splits, save, closed, finishing)
         reader = LaneReader(run, lane, around, signals)
         try:
             reader.claim(first)

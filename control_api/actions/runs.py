@@ -80,6 +80,10 @@ def stop_run(ctx: Context, actor: str, run: str, reason: str | None = None, drop
     return _change(ctx, run, lambda conn: transitions.stop(conn, actor, run, reason, drop_prepared))
 
 
+def finish_run(ctx: Context, actor: str, run: str, reason: str | None = None) -> Run:
+    return _change(ctx, run, lambda conn: transitions.finish(conn, actor, run, reason))
+
+
 def get_run(ctx: Context, run: str) -> Run:
     with ctx.connections() as conn:
         return runs.get_run(conn, run)

@@ -80,6 +80,23 @@ def stop(conn: Connection, actor: str, run: str, reason: str | None = None, drop
     return changed
 
 
+def finish(conn: Connection, actor: str, run: str, reason: str | None = None) -> bool:
+    """Has a continuous run read what is there and come to its end; it is prepared when that is through."""
+    before = lock(conn, run)
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        row = cursor.execute("SELECT mode, finishing FROM metal.runs WHERE run = %s", (run,)).fetchone()
+    mode, finishing = row or ("", False)
+    if mode != "continuous":
+        raise Conflict(f"run {run!r} is of a snapshot, which ends by itself; only a continuous run is finished")
+    if finishing:
+        return False
+    if before.state != "running":
+        raise Conflict(f"run {run!r} is {before.state}; only a running one can be finished")
+    conn.execute("UPDATE metal.runs SET finishing = true WHERE run = %s", (run,))
+    audit.record(conn, actor, "run.finishing", run, _because(reason))
+    return True
+
+
 def fail_run(conn: Connection, actor: str, run: str, reason: str) -> bool:
     """Halts a run and ends it. False if it is over already. The reason is shown: no raw value may stand in it."""
     before = lock(conn, run)

@@ -166,6 +166,12 @@ def closed(conn: Connection, run: str) -> int:
     return -1 if found is None or found[0] is None else int(found[0])
 
 
+def finishing(conn: Connection, run: str) -> bool:
+    """Whether the run's lanes are to end it."""
+    found = conn.execute("SELECT finishing FROM metal.runs WHERE run = %s", (run,)).fetchone()
+    return bool(found and found[0])
+
+
 def release(conn: Connection, owner: str) -> int:
     """Gives back everything that the owner holds, so that others need not wait for its leases to run out."""
     given = conn.execute(

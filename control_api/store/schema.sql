@@ -33,6 +33,8 @@ CREATE TABLE IF NOT EXISTS metal.runs (
     created_by   text NOT NULL,
     FOREIGN KEY (task, version) REFERENCES metal.tasks
 );
+-- A continuous run that is to end: its lanes read what is there and end their last epoch.
+ALTER TABLE metal.runs ADD COLUMN IF NOT EXISTS finishing boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS runs_open ON metal.runs (created_at) WHERE ended_at IS NULL;
 CREATE INDEX IF NOT EXISTS runs_newest ON metal.runs (created_at DESC, run DESC);
 

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.faults.feeds import Family
-from tests.faults.rig import Rig
+from tests.faults.rig import Rig, document, eventually
 from tests.oracle import Oracle, prepare
 from tests.oracle.prepare import load_task
 
@@ -35,7 +35,9 @@ def test_inserts_updates_deletions(rig: Rig, tmp_path: Path, seed: int) -> None:
     family.feed(8, changes=150)
     rig.settles(run, lambda: family.oracle(task))
     family.feed(3, changes=50)
-    rig.settles(run, lambda: family.oracle(task))
+    rig.call("POST", f"/runs/{run}/finish")
+    rig.wait(run)  # with counts that add up
+    rig.check(run, family.oracle(task))
 
 
 def _append(folder: Path, name: str, *records: dict[str, object]) -> None:
@@ -101,3 +103,37 @@ def test_a_topic_of_changes(rig: Rig, tmp_path: Path) -> None:
     rig.settles(run, oracle)
     tell(5_000, 6_000)
     rig.settles(run, oracle)
+
+
+def test_a_run_that_finishes_is_prepared_like_a_snapshot_and_takes_corrections(rig: Rig, tmp_path: Path) -> None:
+    _append(tmp_path, "meters", {"id": 1, "value": 1.5}, {"id": 2, "value": "x"})
+    path = tmp_path / "finished.task.yaml"
+    path.write_text(FINISHED)
+    run = rig.start(path)
+    eventually(lambda: len(rig.rows(run, "reading")) == 1, 60, "a record is prepared")
+    _append(tmp_path, "meters", {"id": 3, "value": 2.5})
+    report = document(rig.metal("task", "finish", run, "--wait", "--json"))
+    assert report["state"] == "prepared"
+    assert (report["tables"]["reading"]["prepared"], report["tables"]["reading"]["rejected"]) == (2, 1)
+    assert report["ended_at"] is None  # there is something to correct
+    (letter,) = document(rig.metal("deadletter", "list", run, "--json"))["letters"]
+    assert (
+        document(rig.metal("deadletter", "replay", run, letter["id"], "--set", "value=3.5", "--json"))["replayed"] == 1
+    )
+    eventually(lambda: rig.report(run)["ended_at"], 60, "the run has ended")
+    assert sorted(row["value"] for row in rig.rows(run, "reading")) == [1.5, 2.5, 3.5]
+
+
+FINISHED = """
+task: finished
+mode: continuous
+epoch: 0.3
+rejects: {share: 1, count: 10}
+tables:
+  reading:
+    columns:
+      id:    {type: int64}
+      value: {type: float64}
+    primary_key: {column: id, conflicts: {prefer: [meters]}}
+    sources: {meters: {connector: jsonl, path: meters.jsonl}}
+"""

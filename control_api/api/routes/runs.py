@@ -66,6 +66,12 @@ def resume_run(ctx: Ctx, actor: Actor, run: str, body: Because | None = None) ->
     return _shown(ctx, actions.resume_run(ctx, actor, run, body.reason if body else None))
 
 
+@router.post("/runs/{run}/finish")
+def finish_run(ctx: Ctx, actor: Actor, run: str, body: Because | None = None) -> dict[str, Any]:
+    """A continuous run reads what its sources have and ends prepared, like a snapshot."""
+    return _shown(ctx, actions.finish_run(ctx, actor, run, body.reason if body else None))
+
+
 @router.post("/runs/{run}/stop")
 def stop_run(ctx: Ctx, actor: Actor, run: str, body: Stop | None = None) -> dict[str, Any]:
     """Ends it for good; what is under way is dropped where it stands."""

@@ -22,7 +22,7 @@ Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Wh
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     group = typer.Typer(help="Check task files; list tasks and runs; steer runs.", no_args_is_help=True)
-    for command in (lint, preview, list_, show_, runs, start, pause, resume, stop):
+    for command in (lint, preview, list_, show_, runs, start, pause, resume, finish, stop):
         group.command(command.__name__.rstrip("_"))(command)
     app.add_typer(group, name="task")
 
@@ -204,6 +204,30 @@ def pause(run: RunName, reason: Reason = None, as_json: AsJson = False) -> None:
 def resume(run: RunName, reason: Reason = None, as_json: AsJson = False) -> None:
     """Go on with a paused run where it was paused."""
     _steer(run, "resume", {"reason": reason}, as_json)
+
+
+def finish(
+    run: RunName,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when the run is over; exit code 1 if not prepared.")
+    ] = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a continuous run with all that its sources have.
+
+    What is under way is prepared, records that wait for a group are published or left out, and the run ends.
+    """
+    from control_api.cli.client import Client
+    from control_api.cli.commands.run import report
+    from control_api.cli.naming import of_run
+    from control_api.cli.watching import wait as wait_for
+
+    with Client() as client:
+        with of_run(client, run, "task finish"):
+            found = client.post(f"/runs/{run}/finish", {"reason": reason})
+        finished = wait_for(client, run, quiet=as_json) if wait else found
+    report(finished, as_json, wait)
 
 
 def stop(

@@ -188,6 +188,25 @@ def test_a_run_that_is_behind_gets_longer_epochs_and_no_longer_queue() -> None:
     assert epochs == sorted(set(epochs))
 
 
+def test_a_lane_that_is_to_finish_reads_what_is_there_and_ends_the_run() -> None:
+    log, saved = Log(), []
+    lane = reader(log, 50, Random(3), 1)
+    lane.run.spec = cast(Any, SimpleNamespace(epoch=0.05, tables=TASK.tables))
+    lane.around = replace(
+        lane.around, finishing=lambda: True, save=lambda *given: saved.append(given[2]) or True, closed=lambda: FINAL
+    )
+    lane.run_continuous(lambda: None)
+    good, bad, epochs = valid(log)
+    assert sorted(good + bad) == list(range(50))
+    assert epochs[-1] == FINAL
+    assert saved[-1] is True  # nobody claims it again
+    again = reader(log, 50, Random(4), 2)
+    again.around = replace(again.around, closed=lambda: FINAL)
+    sent = len(log.messages)
+    again.run_continuous(lambda: None)
+    assert len(log.messages) == sent
+
+
 @given(st.integers(0, 50), st.integers(0, 60))
 def test_pieces_are_the_rows_that_were_not_sent(height: int, skip: int) -> None:
     frame = pl.DataFrame({"a": list(range(height))}, schema={"a": pl.Int64})

@@ -6,7 +6,7 @@ import pytest
 
 from control_api.actions import transitions
 from control_api.actions.transitions import DELETED
-from control_api.store import audit, keys, outbox, runs
+from control_api.store import audit, keys, lanes, outbox, runs
 from control_api.store.db import Connection
 from control_api.store.outbox import TablePlan
 from schemas.errors import Conflict, NotFound
@@ -144,3 +144,21 @@ def test_the_first_row_is_noted_once(conn: Connection, new_run: NewRun) -> None:
     assert at is not None
     assert transitions.mark_first_row(conn, run) is False
     assert runs.get_run(conn, run).first_row_at == at
+
+
+def test_a_continuous_run_is_told_to_finish_once(conn: Connection, new_run: NewRun) -> None:
+    run, snapshot = new_run("endless-aaaaaaaa", mode="continuous"), new_run()
+    with pytest.raises(Conflict, match="of a snapshot, which ends by itself"):
+        transitions.finish(conn, "me", snapshot)
+    transitions.pause(conn, "me", run)
+    with pytest.raises(Conflict, match="is paused; only a running one"):
+        transitions.finish(conn, "me", run)
+    transitions.resume(conn, "me", run)
+    assert not lanes.finishing(conn, run)
+    assert transitions.finish(conn, "me", run, "enough")
+    assert lanes.finishing(conn, run)
+    assert not transitions.finish(conn, "me", run)
+    assert runs.get_run(conn, run).state == "running"
+    assert actions(conn).count("run.finishing") == 1
+    with pytest.raises(NotFound):
+        transitions.finish(conn, "me", "none")

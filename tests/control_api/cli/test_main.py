@@ -212,6 +212,7 @@ def test_no_argument_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ["task", "pause"],
         ["task", "resume"],
+        ["task", "finish"],
         ["task", "stop"],
         ["deadletter", "list"],
         ["deadletter", "show", "*", "a-letter"],
