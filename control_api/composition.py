@@ -18,7 +18,7 @@ from connectors.connections.contract import ConnectionKind
 from connectors.sources.contract import SourceKind
 from processors.aggregate.noise_plan import noise_of
 from processors.anonymize.protocol import Anonymization
-from processors.anonymize.runner import compile_methods, embed_files
+from processors.anonymize.runner import CompiledMethods, compile_methods, embed_files
 from processors.rules.protocol import Rule
 from processors.rules.runner import compile_rules
 from processors.transform.outputs import outputs
@@ -83,7 +83,9 @@ def _inspect_methods(task: Task, base: Path, methods: dict[str, Any]) -> list[Fi
         place: Place = ("tables", name, "anonymize")
         try:
             whole = embed_files(table.anonymize, methods, lambda path: _read(base, path))
-            compile_methods(name, columns, whole, methods, given)
+            compiled = compile_methods(name, columns, whole, methods, given)
+            if compiled.group is not None and compiled.group.windows is not None:
+                findings += _misplaced(task, name, compiled)
         except ConfigError as error:
             findings += _findings(place, error.mistakes)
     return findings
@@ -113,6 +115,20 @@ def _inspect_levels(task: Task, base: Path) -> list[Finding]:
     if len(tables) < len(task.tables):
         return findings
     return outputs(task.model_copy(update={"tables": tables}))[1]
+
+
+def _misplaced(task: Task, name: str, compiled: CompiledMethods) -> list[Finding]:
+    """Windows belong to collected tables of continuous tasks."""
+    place: Place = ("tables", name, "anonymize", compiled.group_at, "window")
+    if task.mode != "continuous":
+        return [Finding(place, "a snapshot has no windows", "leave it out: the table is grouped whole, at its end")]
+    if task.tables[name].derived:
+        wrong = "a derived table has no windows: each record that comes changes rows that were published"
+        return [Finding(place, wrong, "leave it out, and all rows are grouped anew at each epoch")]
+    return [
+        Finding(place, f"{other} looks at the whole table, which no window sees", f"leave out {other}, or the window")
+        for other, _ in compiled.cleared
+    ]
 
 
 def _read(base: Path, path: str) -> str:

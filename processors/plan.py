@@ -68,6 +68,7 @@ class TaskPlan:
     derived: dict[str, DerivedPlan]
     references: tuple[Reference, ...]
     needed: dict[str, tuple[str, ...]]  # table -> columns that references, joins and aggregates look at
+    epoch: float = 2.0  # seconds, of a continuous run
 
     @property
     def relational(self) -> bool:
@@ -101,7 +102,7 @@ def compile_task(task: Task, rules: Mapping[str, type[Rule]], methods: Mapping[s
                 needed[other.table] = tuple(dict.fromkeys((*needed[other.table], *other.columns)))
         if output.linked is not None and output.linked.name in task.tables:
             raise Fatal(f"tables.{output.linked.name}: the table {output.name} is anatomized into one of this name")
-    return TaskPlan(tables, _in_order(derived), references, needed)
+    return TaskPlan(tables, _in_order(derived), references, needed, task.epoch)
 
 
 def _in_order(derived: Mapping[str, DerivedPlan]) -> dict[str, DerivedPlan]:

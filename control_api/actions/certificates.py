@@ -35,6 +35,7 @@ from schemas.task.model import Method
 
 CERTIFIED: Final = ("prepared", "stopped")
 SUPPRESSED: Final = "generalize.suppressed"  # the rule by which the worker leaves records out to form classes
+WAITING: Final = "generalize.waiting"  # of a run that was stopped: they will never be in one
 
 
 def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
@@ -56,8 +57,9 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
     admit(ctx, run, table)
     methods, requests = asked_of(found, table)
     kinds = kinds_of(found, table)
+    suppressed = sum(totals.dropped.get(rule, 0) for rule in (SUPPRESSED, WAITING))
     asked = [
-        Asked(one, totals.dropped.get(SUPPRESSED, 0), partial(breadths_of, request=one, kinds=kinds))
+        Asked(one, suppressed, partial(breadths_of, request=one, kinds=kinds))
         for one in (visible(columns, request) for request in requests)
         if one.quasi_identifiers
     ]

@@ -27,7 +27,8 @@ from processors.anonymize.grouping import (
     grouping,
 )
 from processors.anonymize.hierarchy import embed_hierarchies
-from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
+from processors.anonymize.protocol import Batch, Columns, Example, Treatment, Windows, column_of
+from processors.anonymize.windowed import Window
 from processors.privacy import requested
 from processors.privacy.beforehand import Leaves, Needs
 from processors.privacy.dimension import Grain
@@ -35,7 +36,7 @@ from processors.wrong_config import MisfitError, Read
 from schemas.columns import ColumnType
 from schemas.task.model import Strict
 
-GROUPS = {"k", "subject", "l", "t", "grain", "suppression_limit", "search", "loss", "presence"}
+GROUPS = {"k", "subject", "l", "t", "grain", "suppression_limit", "search", "loss", "presence", "window"}
 
 
 class Generalize:
@@ -83,6 +84,11 @@ class Generalize:
             description="full_domain: which levels are the best. ncp: the least extent of groups, leaves: the fewest "
             "values of a hierarchy below them, discernibility: the smallest groups, class_size: the most groups.",
         )
+        window: Window | None = Field(
+            default=None,
+            description="Continuous runs: groups are formed of each window of records, and never change again. Else "
+            "all records are grouped anew at each epoch.",
+        )
 
         presence: Presence | None = Field(
             default=None,
@@ -100,6 +106,8 @@ class Generalize:
             if "loss" in self.model_fields_set and self.search != "full_domain":
                 raise MisfitError("is for nothing", "give search: full_domain, or leave it out", ("loss",))
             self._check_presence()
+            if self.window is not None:
+                self._check_window()
             return self
 
         def _check_presence(self) -> None:
@@ -109,6 +117,15 @@ class Generalize:
             if self.presence is not None and self.presence.delta[0] > 0 and self.suppression_limit > 0:
                 wrong = "asks for somebody of every group to be there, and lets groups be suppressed"
                 raise MisfitError(wrong, "leave suppression_limit out, or begin delta at 0", ("presence", "delta"))
+
+        def _check_window(self) -> None:
+            for name in ("t", "presence"):
+                if getattr(self, name):
+                    right = f"leave {name} or window out: it is measured against all records, which no window sees"
+                    raise MisfitError(f"asks for {name} in windows", right, (name,))
+            if "suppression_limit" not in self.model_fields_set:
+                right = "say which share of the records may be left out: those that change once published are"
+                raise MisfitError("has windows and no suppression_limit", right, ("suppression_limit",))
 
     name: ClassVar[str] = "generalize"
     types: ClassVar[frozenset[ColumnType]] = frozenset(get_args(ColumnType))
@@ -144,19 +161,7 @@ class Generalize:
     def plan(self, config: Generalize.Config, columns: Columns) -> Treatment:
         if config.columns is None:
             _check_sensitive(config, columns)
-            wanted = Wanted(
-                config.quasi_identifiers or [],
-                config.k or 0,
-                config.suppression_limit,
-                config.grain,
-                asked(config.l, config.t),
-                config.subject,
-                config.search,
-                config.loss,
-                config.presence,
-                config.suppression_limit,
-            )
-            return replace(grouping(wanted, columns), needs=_needs(config, columns))
+            return self._grouped(config, columns)
         outputs: dict[str, ColumnType] = {}
         groups: list[pl.Expr] = []
         for name, grid in config.columns.items():
@@ -171,6 +176,27 @@ class Generalize:
             return [*groups]
 
         return Treatment(outputs, treat)
+
+    def _grouped(self, config: Generalize.Config, columns: Columns) -> Treatment:
+        window, limit = config.window, config.suppression_limit
+        wanted = Wanted(
+            config.quasi_identifiers or [],
+            config.k or 0,
+            # what is left out of a window waits for the next one, and boxes leave out as few as they can
+            1.0 if window is not None and config.search == "mondrian" else limit,
+            config.grain,
+            asked(config.l, config.t),
+            config.subject,
+            config.search,
+            config.loss,
+            config.presence,
+            limit if window is None else 0.0,
+        )
+        found = replace(grouping(wanted, columns), needs=_needs(config, columns))
+        if window is None:
+            return found
+        k, diverse = config.k or 0, bool(config.l)
+        return replace(found, windows=Windows(k, window.records, window.delay, limit, config.subject, diverse))
 
 
 def _check_sensitive(config: Generalize.Config, columns: Columns) -> None:

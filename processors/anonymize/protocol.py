@@ -80,6 +80,21 @@ class Numbered:
         return int(np.count_nonzero(self.of_row < 0))
 
 
+@dataclass(frozen=True)
+class Windows:
+    """A method that forms groups forms them in windows of a continuous run, and what it published stays as it is.
+
+    `limit`: the share of the records that may be left out. `diverse`: groups keep more than k.
+    """
+
+    k: int
+    records: int
+    delay: float  # seconds
+    limit: float
+    subject: str | None = None
+    diverse: bool = False
+
+
 Columns = Mapping[str, Column]
 Treat = Callable[[Batch], list[pl.Expr | pl.Series]]
 Form = Callable[[Batch], Formed]  # of the whole table
@@ -110,6 +125,7 @@ class Treatment:
     beside: tuple[Beside, ...] = ()
     needs: Needs | None = None
     number: Number | None = None
+    windows: Windows | None = None
 
 
 @dataclass(frozen=True)

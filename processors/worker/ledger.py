@@ -16,6 +16,7 @@ import orjson
 from schemas.errors import Fatal
 
 _LENGTH = struct.Struct("<I")
+OWN = "~"  # in the name of a table that a stage keeps for itself; no declared table has it
 
 
 @dataclass(frozen=True, order=True)

@@ -24,7 +24,8 @@ from processors.worker.parts import Parts
 from processors.worker.pipeline import in_pool
 from processors.worker.rules_stage import send_letters
 from processors.worker.run_part import RunPart
-from processors.worker.standing import State, counts, pieces, stand
+from processors.worker.standing import State, counts, follow, pieces, stood
+from processors.worker.windows import kept
 from schemas import topics
 from schemas.headers import FINAL, Header
 
@@ -60,7 +61,7 @@ class RelateStage:
         started = time.monotonic()
         await part.settled()
         await part.compact()  # what an earlier owner may have left undone
-        before, after = await in_pool(self._pool, self._states, part)
+        before, after = await in_pool(self._pool, self._states, part, epoch)
         window: deque[Awaitable[Any]] = deque()
         await self._reject(part, before, after, window)
         changed = pieces(part, before, after, _first(part))
@@ -78,6 +79,10 @@ class RelateStage:
         await self._emit(part, "end", "", 0, epoch, end, b"", window)
         while window:
             await window.popleft()
+        state = kept(part, before.known if before else {}, after.windows)
+        while (own := await in_pool(self._pool, next, state, None)) is not None:
+            await part.keep(own[0], offset, own[1])
+            hit("worker.mid_windows")
         part.progress.closes += 1
         part.progress.epoch = epoch
         part.progress.boundary = offset
@@ -87,14 +92,14 @@ class RelateStage:
         await part.compact()
         metrics.EPOCH_SECONDS.labels("relate").observe(time.monotonic() - started)
 
-    def _states(self, part: RunPart) -> tuple[State | None, State]:
+    def _states(self, part: RunPart, epoch: int) -> tuple[State | None, State]:
         """(what stands prepared by now, what shall stand)."""
         before: State | None = None
         if part.progress.closes > 0:
             known, before = part.standing or (-1, None)
             if known != part.progress.boundary:
-                before = stand(part, part.progress.boundary)
-        return before, stand(part, 2**62)
+                before = stood(part)
+        return before, follow(part, before, epoch)
 
     async def _reject(self, part: RunPart, before: State | None, after: State, window: deque[Awaitable[Any]]) -> None:
         """Of rows that a derived table rejects a dead letter each, once."""

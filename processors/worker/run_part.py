@@ -14,7 +14,7 @@ from connectors.failpoints import hit
 from processors.segments.format import Segment, build, open_segment
 from processors.segments.walk import ranges, walk
 from processors.worker.directory import RunInfo
-from processors.worker.ledger import Name, Progress, mergeable, pack, segment_start, unpack_progress, visible
+from processors.worker.ledger import OWN, Name, Progress, mergeable, pack, segment_start, unpack_progress, visible
 from processors.worker.table import SegmentTable
 from schemas.columns import HASH
 from schemas.headers import FINAL
@@ -65,7 +65,7 @@ class RunPart:
                 found.setdefault(name.table, []).append(name)
             else:
                 self._hidden.append(name)
-            if name.first == name.last and (best is None or name.last > best.last):
+            if name.first == name.last and OWN not in name.table and (best is None or name.last > best.last):
                 best = name  # what was merged carries no progress: it was taken in before the last epoch was closed
         if best is not None:
             self.progress = _progress(store.path(self.partition, best.key()))
@@ -88,6 +88,20 @@ class RunPart:
         self._names.setdefault(table, []).append(name)
         self._pending.append(write)
         return write
+
+    def own_tables(self) -> list[str]:
+        """Tables that the stage keeps for itself."""
+        return [table for table in self._names if OWN in table]
+
+    async def keep(self, table: str, offset: int, segment: bytes) -> None:
+        """Rows that the stage makes itself of what came up to an offset: a close that is done again keeps them again.
+
+        Enforces: without progress; they count from when the boundary that reaches them is recorded.
+        """
+        name = Name(self.info.run, table, offset, offset)
+        await self._table.put(self.partition, name.key(), pack(Progress(), segment))
+        self._open.pop(name, None)
+        self._names[table] = visible([*self._names.get(table, []), name])
 
     async def record(self, offset: int) -> Awaitable[Any]:
         """The progress alone; what it replaces is reclaimed later."""
@@ -118,7 +132,7 @@ class RunPart:
         also by whoever takes over in between, so two owners' ranges hide one another and never overlap in part.
         """
         if self.info.mode == "continuous" or self.progress.epoch > FINAL:
-            for table in self.info.plan.tables:
+            for table in [*self.info.plan.tables, *self.own_tables()]:
                 while await self._compact_once(table):
                     pass
 

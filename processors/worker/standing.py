@@ -1,13 +1,14 @@
 """What stands prepared of related tables after an epoch, and what one epoch changes in that.
 
 A function of a part's segments up to an offset: the same again after a crash. Tables whose records are grouped are
-looked at as a whole; of them stands what the grouping lets through, as it may be published.
+looked at as a whole; of them stands what the grouping lets through, as it may be published. Of tables that are grouped
+in windows it is a function of the state before the epoch, too, which windows.py keeps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, cast
 
@@ -15,14 +16,17 @@ import polars as pl
 
 from processors.aggregate.derive import Derived, derive_tables
 from processors.anonymize.protocol import Numbered
+from processors.anonymize.windowed import Step
 from processors.merge.resolve import IDENT
 from processors.plan import OutputPlan
+from processors.privacy.windows import State as Windowed
 from processors.references.related import Difference, Survivors, difference, rows_of, survive
 from processors.worker import metrics
 from processors.worker.intake import add_counts
 from processors.worker.numbered import apart, emitted, number
 from processors.worker.run_part import RunPart
 from processors.worker.shape import DERIVED, prepared
+from processors.worker.windows import advanced, not_shown, recalled, released
 from schemas.columns import CHANGED, HASH, POSITION, SOURCE, polars_type
 from schemas.errors import Fatal
 from schemas.placement import seed
@@ -38,6 +42,8 @@ class State:
     beside: dict[str, pl.DataFrame] = field(default_factory=dict)  # rows of the tables that methods make beside others
     left_out: dict[str, Mapping[str, int]] = field(default_factory=dict)  # table -> method -> records that don't leave
     numbered: dict[str, Numbered] = field(default_factory=dict)  # table -> groups of its rows, of which no more is held
+    windows: dict[str, Step] = field(default_factory=dict)  # table -> what the epoch changes, where it has windows
+    known: dict[str, Windowed] = field(default_factory=dict)  # table -> the state of its windows
 
     def collected(self, name: str) -> pl.DataFrame | None:
         return self.leaving.get(name, self.survivors.rows.get(name))
@@ -56,13 +62,27 @@ def stand(part: RunPart, upto: int) -> State:
     state = State(survivors, derived, numbered={name: number(part, name) for name in sorted(alone)})
     for name, collected in plan.tables.items():
         group = collected.output_plan.methods.group
-        if group and name in survivors.rows:
+        if group and group.windows is None and name in survivors.rows:
             formed = _form(part, collected.output_plan, survivors.rows[name], HASH, state)
             state.leaving[name] = formed.select(HASH, POSITION, *collected.output_plan.methods.written)
     for name, computed in plan.derived.items():
         if computed.output_plan.methods.group:
             state.leaving[name] = _form(part, computed.output_plan, derived[name].rows, IDENT, state)
     return state
+
+
+def stood(part: RunPart) -> State:
+    """What stood behind the last closed epoch, windows included."""
+    state = stand(part, part.progress.boundary)
+    return replace(state, known=recalled(part, state.survivors.rows))
+
+
+def follow(part: RunPart, before: State | None, epoch: int) -> State:
+    """What stands after an epoch, windows included."""
+    state = stand(part, 2**62)
+    rows, known = (before.survivors.rows, before.known) if before else ({}, {})
+    windows = advanced(part, rows, known, state.survivors.rows, epoch)
+    return replace(state, windows=windows, known={name: one.state for name, one in windows.items()})
 
 
 def _form(part: RunPart, output: OutputPlan, rows: pl.DataFrame, identity: str, state: State) -> pl.DataFrame:
@@ -94,9 +114,12 @@ def _others(output: OutputPlan, state: State) -> dict[str, pl.DataFrame]:
 
 def pieces(part: RunPart, before: State | None, after: State, first: bool) -> Iterator[Piece]:
     """Encoded batches of what is to be prepared, changed or removed."""
-    for name in part.info.plan.tables:
+    for name, table in part.info.plan.tables.items():
         if name in after.numbered:
             yield from emitted(part, name, after.numbered[name])
+            continue
+        if name in after.windows:
+            yield from released(part, table, after.windows[name])
             continue
         change = difference(before.collected(name) if before else None, after.collected(name), name in after.leaving)
         yield from _collected(part, name, change, first)
@@ -160,6 +183,12 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
         if groups.left_out:
             rule = f"{part.info.plan.tables[table].output_plan.methods.group_method}.suppressed"
             add_counts(found[table], {"dropped": {rule: groups.left_out}})
+    outputs = part.info.plan.outputs()
+    for table, now in after.windows.items():
+        why = not_shown(now, after.survivors.rows[table].height)
+        found[table]["prepared"] -= sum(why.values())
+        method = outputs[table].methods.group_method
+        add_counts(found[table], {"dropped": {f"{method}.{one}": count for one, count in why.items()}})
     for table, derived in after.derived.items():
         found[table] = {**derived.counts} | ({"withheld": derived.withheld} if derived.withheld else {})
     found |= {table: {"read": rows.height, "prepared": rows.height} for table, rows in after.beside.items()}
