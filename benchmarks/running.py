@@ -100,6 +100,13 @@ def parameters(name: str, asked: Asked) -> dict[str, Any]:
     return given | {key: type(given[key])(value) for key, value in asked.changed.items() if key in given}
 
 
+def command(name: str, asked: Asked) -> str:
+    """What measures this one again, with every parameter of its that was changed."""
+    given = parameters(name, asked)
+    changed = [f"--set {key}={given[key]}" for key in asked.changed if key in given]
+    return " ".join([f"metal bench {name} --scale {asked.scale} --runs {asked.runs}", *changed])
+
+
 def check_changed(asked: Asked) -> None:
     """A parameter that no chosen scenario has is a mistake."""
     known = {key for name in chosen(asked.names) if name not in PARTS for key in parameters(name, asked)}
@@ -119,7 +126,7 @@ def _one(name: str, asked: Asked, given: dict[str, Any], running: Engine | None,
         session = Session(running, asked.data, asked.runs, lambda line: say(f"{name}: {line}"))
         outcome: Outcome = found()[name].measure(session, **given)
         document |= {
-            "command": f"metal bench {name} --scale {asked.scale} --runs {asked.runs}",
+            "command": command(name, asked),
             "scale": asked.scale,
             "runs": asked.runs,
             "parameters": given,

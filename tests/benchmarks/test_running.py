@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import data, running
+from benchmarks import data, report, running
 from benchmarks.figures import Figure, Target, rounded
 from benchmarks.memory import sampled
 from benchmarks.scenarios import demo
@@ -64,6 +64,21 @@ def test_parameters_of_every_scale(tmp_path: Path) -> None:
         assert list(module.SCALES) == list(running.SCALES)
         assert len({tuple(given) for given in module.SCALES.values()}) == 1
     assert running.parameters("epoch", asked(tmp_path, "epoch", more=7.0))["more"] == 7
+
+
+def test_a_report_names_the_command_that_measures_it_again(tmp_path: Path) -> None:
+    changed = bench.parse(["rows=100", "most=1e3", "keys=5"])
+    wanted = running.Asked(["privacy_lattice"], 1, "tiny", tmp_path, changed)
+    (document,) = running.measured(wanted, lambda _: None)
+    assert document["command"] == "metal bench privacy_lattice --scale tiny --runs 1 --set rows=100"
+    assert document["parameters"]["rows"] == 100
+    assert f"`{document['command']}`" in report.surroundings([document])
+    words = document["command"].split()
+    again = bench.parse([words[at + 1] for at, word in enumerate(words) if word == "--set"])
+    assert running.parameters("privacy_lattice", asked(tmp_path, **again)) == document["parameters"]
+    wanted = running.Asked(["privacy_mondrian"], 3, "full", tmp_path, changed)
+    assert running.command("privacy_mondrian", wanted).endswith("--runs 3 --set rows=100 --set most=1000")
+    assert running.command("start", wanted) == "metal bench start --scale full --runs 3"
 
 
 def test_without_a_checkout_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
