@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 import polars as pl
 
-from processors.anonymize.preserving import matrix_of
+from processors.anonymize.text import matrix_of
 
 Kind = Literal["url", "email", "iban", "card", "ip", "date_of_birth", "phone", "date"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)  # in the order in which they are looked for

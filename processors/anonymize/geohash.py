@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from processors.anonymize.preserving import text_of_matrix
+from processors.anonymize.text import text_of_matrix
 
 Words = npt.NDArray[np.int64]
 ALPHABET: Final = "0123456789bcdefghjkmnpqrstuvwxyz"

@@ -17,9 +17,10 @@ from typing import ClassVar, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
-from processors.anonymize.preserving import SMALLEST, preserved
+from processors.anonymize.preserving import preserved
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
 from processors.anonymize.randomness import hexadecimal, macs, subkey
+from processors.anonymize.shapes import SMALLEST
 from processors.anonymize.text import text_of
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType

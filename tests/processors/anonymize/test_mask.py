@@ -74,6 +74,24 @@ def test_a_phone_number_is_masked_however_it_is_written(
         assert out == hidden
 
 
+def test_a_country_in_front_of_a_phone_number_however_it_is_dialled(run: Run) -> None:
+    values = [
+        "+0049 30 1234567",
+        "0049301234567",
+        "+1 (212) 555-0100",
+        "00420/123.456",
+        "0301234567",
+        "+493",
+        "+49x301",
+    ]
+    style = {"form": "phone", "keep_country": True, "keep_last": 2, "length": 6}
+    shown = ["+49 ****67", "+49 ****67", "+1 ****00", "+420 ****56", "****67", "******", "******"]
+    assert run("string", [*values, "", None], method="mask", columns={"v": style}).to_list() == [*shown, "******", None]
+    style |= {"keep_first": 2, "length": "same"}
+    shown = ["+49 30*****67", "+49 30*****67", "+1 21******00", "*" * 13, "03******67", "****", "*******"]
+    assert run("string", values, method="mask", columns={"v": style}).to_list() == shown
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.text("0123456789", min_size=10, max_size=20), st.integers(0, 4), st.integers(0, 5), st.booleans())
 def test_a_card_shows_its_check_digit_only_if_asked(run: Run, number: str, first: int, last: int, check: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import string
 import struct
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from processors.anonymize.preserving import preserved
 from processors.anonymize.randomness import macs, subkey
+from processors.anonymize.shapes import COMMON
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 Run = Callable[..., pl.Series]
@@ -97,13 +99,40 @@ def test_every_number_of_six_digits_has_a_token_of_its_own() -> None:
     assert (out.head(10_000) == preserved(some, KEY, "d")).sum() < 5
 
 
+def test_forms_of_a_million_texts_and_fewer_whatever_stands_beside_them() -> None:
+    """Six digits are a million texts, two letters and three digits fewer."""
+    kept = ["000000", "12-34-56", "a00000", "aaa00000", "Zz12.ab", "aaaaa"]
+    refused = ["00000", "a0000", "aa000", "99-99", "aaaa"]
+    together = preserved(pl.Series(kept + refused), KEY, "d").to_list()
+    assert together == [plainly(text) for text in kept] + [None] * len(refused)
+    for text, out in zip(kept + refused, together, strict=True):
+        assert preserved(pl.Series([text]), KEY, "d")[0] == out
+
+
+def test_texts_of_every_length_and_many_forms_beside_each_other() -> None:
+    draw = random.Random(8)
+    letters = [draw.choice([*CLASSES, ".-@ "]) for _ in range(4_000)]
+    texts = [
+        "".join(draw.choice(draw.choice(letters)) for _ in range(size)) for size in range(20, 129, 3) for _ in (0, 1)
+    ]
+    texts += [text[:-1] + draw.choice(string.digits) for text in texts[::3]]
+    assert preserved(pl.Series(texts), KEY, "d").to_list() == [plainly(text) for text in texts]
+
+
+def test_repeated_values_come_out_as_they_do_alone() -> None:
+    people = [f"{name}.{name}{i}@example.org" for i, name in enumerate(["ada", "Grace", "linus", "Ken", "barbara"] * 9)]
+    alone = {person: preserved(pl.Series([person]), KEY, "d")[0] for person in people}
+    drawn = random.Random(3).choices([*people, None, "no", "né"], k=3_000)
+    assert preserved(pl.Series(drawn), KEY, "d").to_list() == [alone.get(person or "") for person in drawn]
+
+
 def test_common_and_rare_forms_beside_each_other() -> None:
-    common = [f"{i:08}" for i in range(600)]
+    common = [f"{i:08}" for i in range(COMMON + 600)]
     rare = ["x" * 4 + "-" * i + "y" * (4 - i) for i in range(3)] + ["ABCDEFGH", "1a2b3c4d"]
     both = preserved(pl.Series(common + rare), KEY, "d").to_list()
     assert both[-20:] == [plainly(text) for text in (common + rare)[-20:]]
-    sliced = preserved(pl.Series(common + rare)[590:], KEY, "d").to_list()
-    assert sliced == both[590:]
+    sliced = preserved(pl.Series(common + rare)[COMMON + 590 :], KEY, "d").to_list()
+    assert sliced == both[COMMON + 590 :]
 
 
 def test_what_can_not_be_kept_is_suppressed_or_becomes_a_plain_token(run: Run) -> None:
