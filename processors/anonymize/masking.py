@@ -147,8 +147,13 @@ def matches(value: pl.Expr, pattern: str, cover: Cover) -> pl.Expr:
 
 
 def _bare(value: pl.Expr, form: str) -> pl.Expr:
-    """Without separators, looked for all at once."""
-    return value.str.replace_many(_SEPARATORS[form], [""])
+    """Without separators: looked for all at once if there are many, which is slower where some are found."""
+    separators = _SEPARATORS[form]
+    if len(separators) > 2:
+        return value.str.replace_many(separators, [""])
+    for separator in separators:
+        value = value.str.replace_all(separator, "", literal=True)
+    return value
 
 
 def _if_sound(

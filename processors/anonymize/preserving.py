@@ -40,14 +40,14 @@ from processors.anonymize.shapes import (
 
 LONGEST: Final = 128
 ROUNDS: Final = 10
-REPEATED: Final = 0.7  # share of distinct texts below which it pays to find them
+REPEATED: Final = 0.8  # share of distinct texts among LOOK of them, below which it pays to find all that differ
+LOOK: Final = 2_048
 PASS: Final = 65_536  # texts at a time, so that what is computed with stays near the processor
 
 
 def preserved(texts: pl.Series, key: bytes, domain: str) -> pl.Series:
     """Each text permuted among those of its shape; null for null, and for what is refused."""
-    sizes = texts.str.len_bytes()
-    plain = ((sizes == texts.str.len_chars()) & (sizes <= LONGEST) & (sizes > 0)).fill_null(False)
+    plain = _plain(texts)
     whole = bool(plain.all())
     own = texts if whole else texts.filter(plain)
     if not len(own):
@@ -59,6 +59,14 @@ def preserved(texts: pl.Series, key: bytes, domain: str) -> pl.Series:
     return done.alias(texts.name)
 
 
+def _plain(texts: pl.Series) -> pl.Series:
+    """Which have a form that can be kept, if it has enough texts."""
+    text = pl.first()
+    sizes = text.str.len_bytes()
+    plain = (sizes == text.str.len_chars()) & sizes.is_between(1, LONGEST)
+    return texts.to_frame().select(plain.fill_null(False)).to_series()
+
+
 class _Network:
     def __init__(self, key: bytes, tweaks: bytes) -> None:
         self._cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
@@ -66,7 +74,7 @@ class _Network:
 
     def of_each(self, texts: pl.Series) -> pl.Series:
         """ASCII texts that are not too long, each distinct one once where that is less work."""
-        if texts.to_frame().select(pl.first().approx_n_unique() > REPEATED * len(texts)).item():
+        if all(part.n_unique() > REPEATED * len(part) for part in (texts.head(LOOK), texts.tail(LOOK))):
             return self.permuted(texts)
         found = texts.rechunk().to_arrow().dictionary_encode()
         return self.permuted(pl.Series(found.dictionary)).gather(pl.Series(found.indices))
@@ -127,16 +135,19 @@ class _Network:
         places = [[range(i, len(radices), 2)[j : j + PACKED] for j in range(0, len(radices), PACKED)] for i in (0, 1)]
         places = [[own for own in half if own] for half in places]
         halves = [[Number([characters[i] for i in own], [radices[i] for i in own]) for own in half] for half in places]
+        rest, less = (np.empty(characters.shape[1], dtype=np.uint64) for _ in range(2))
+        blocks = _Blocks(self._cipher, characters.shape[1])
         for turn in range(ROUNDS):
             to, of = halves[turn % 2], halves[1 - turn % 2]
-            noise = self._noise([number.value for number in of], tweak, turn, len(to))
+            noise = blocks.noise([number.value for number in of], tweak, turn, len(to))
             for number, word in zip(to, noise, strict=True):
                 size = np.uint64(number.size) if isinstance(number.size, int) else number.size
-                added = word // size
-                added *= size
-                np.subtract(word, added, out=added)
-                added += number.value
-                number.value = np.minimum(added, added - size)  # of these two the one that did not wrap around
+                np.floor_divide(word, size, out=rest)
+                np.multiply(rest, size, out=rest)
+                np.subtract(word, rest, out=rest)
+                np.add(rest, number.value, out=rest)
+                np.subtract(rest, size, out=less)
+                np.minimum(rest, less, out=number.value)  # of these two the one that did not wrap around
         out = np.empty_like(characters)
         for half, own_places in zip(halves, places, strict=True):
             for number, own in zip(half, own_places, strict=True):
@@ -144,24 +155,33 @@ class _Network:
                     out[i] = column
         return out
 
-    def _noise(self, words: list[Words], tweak: Any, turn: int, count: int) -> Iterator[Words]:
+
+class _Blocks:
+    """The round function over many texts; its memory is used again and again."""
+
+    def __init__(self, cipher: Any, rows: int) -> None:
+        self._cipher = cipher
+        self._memory = [np.empty(2 * rows + 2, dtype=np.uint64) for _ in range(2)]  # the cipher wants a block more
+
+    def noise(self, words: list[Words], tweak: Any, turn: int, count: int) -> Iterator[Words]:
         """Words of a pseudo-random function of the tweak, the round and the other half."""
-        state: Words = np.empty((len(words[0]), 2), dtype=np.uint64)
+        own = 0
+        state = self._memory[own][:-2].reshape(-1, 2)
         # a packed number is below 2^38, so the round's number meets none of its bits
         state[:, 0], state[:, 1] = tweak[0] ^ np.uint64(turn << 56), tweak[1]
         for i in range(0, len(words), 2):
             for j, word in enumerate(words[i : i + 2]):
                 state[:, j] ^= word
-            state = self._encrypted(state)
+            own = 1 - own
+            state = self._encrypted(state, self._memory[own])
         yield from (state[:, j] for j in range(min(2, count)))
         for i in range(2, count, 2):
-            more = self._encrypted(state ^ np.uint64(i))
+            more = self._encrypted(state ^ np.uint64(i), self._memory[1 - own])
             yield from (more[:, j] for j in range(min(2, count - i)))
 
-    def _encrypted(self, blocks: Words) -> Words:
-        out = np.empty(2 * len(blocks) + 2, dtype=np.uint64)
-        self._cipher.update_into(blocks.data.cast("B"), out.data.cast("B"))
-        return out[:-2].reshape(-1, 2)
+    def _encrypted(self, blocks: Words, into: Words) -> Words:
+        self._cipher.update_into(blocks.data.cast("B"), into.data.cast("B"))
+        return into[:-2].reshape(-1, 2)
 
 
 def _same(radices: Bytes) -> Size:
