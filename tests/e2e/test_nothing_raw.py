@@ -7,17 +7,21 @@ import os
 import random
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
+import polars as pl
 import psycopg
 import pyarrow as pa
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from deploy import stack
+from deploy.stack.endpoints import S3
 from deploy.stack.ports import LOOPBACK
 from tests.faults.rig import Rig, eventually
 
@@ -37,7 +41,7 @@ tables:
       salary: {type: float64}
       age:    {type: int64}
     primary_key: {column: id, conflicts: {prefer: [s]}}
-    sources: {s: {connector: jsonl, path: subject.jsonl}}
+    sources: {s: SUBJECTS}
     anonymize:
       - {method: suppress, columns: [name]}
       - {method: tokenize, columns: [email]}
@@ -55,6 +59,23 @@ tables:
     transform:
       - aggregate: {by: [subject.name, subject.email], columns: {n: "count(*)", salary: "max(subject.salary)"}}
 """
+
+OWN = "lake"  # the user's own bucket, where raw data is at home
+SUBJECTS = {
+    "file": "{connector: jsonl, path: subject.jsonl}",
+    "bucket": "{connector: s3, connection: lake, prefix: subject, format: jsonl}",
+}
+LAKE = """
+connections:
+  lake: {type: s3, bucket: lake, endpoint: {env: LAKE_URL}, key: {env: LAKE_KEY}, secret: {env: LAKE_SECRET}}
+"""
+
+
+def _task(folder: Path, name: str, kept_in: str = "file") -> Path:
+    path = folder / f"{name}.task.yaml"
+    text = TASK.replace("task: planted", f"task: {name}").replace("SUBJECTS", SUBJECTS[kept_in])
+    path.write_text(text + (LAKE if kept_in == "bucket" else ""))
+    return path
 
 
 def _plant(folder: Path, records: int, bad: int) -> list[bytes]:
@@ -100,12 +121,42 @@ def _unpacked(value: bytes) -> bytes:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Everything below a folder but what the user's own bucket holds; tables as text."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
+        place = path.relative_to(folder)
+        if path.is_file() and not path.is_symlink() and place.parts[:3] != ("s3", "buckets", OWN):
             try:
-                yield str(path.relative_to(folder)), _written(path)
+                yield str(place), _written(path)
             except FileNotFoundError:
                 continue
+            if path.suffix == ".parquet":
+                yield str(place), pl.read_parquet(path).write_csv().encode()
+
+
+def _opened(rig: Rig) -> Iterator[tuple[str, bytes]]:
+    """Files that a process of the stack has open outside of its home, deleted ones too: what was spilled."""
+    for service in stack.status(rig.home).services:
+        for pid in rig.pids(service):
+            for one in Path(f"/proc/{pid}/fd").glob("*"):
+                try:
+                    target = str(one.readlink())
+                    if one.is_file() and not target.startswith((str(rig.home), "/usr", "/lib", "/proc", "/sys")):
+                        yield f"{service}: {target}", one.read_bytes()
+                except OSError:  # closed meanwhile
+                    continue
+
+
+def _objects(store: S3) -> Iterator[tuple[str, bytes]]:
+    """What the object store tells of every bucket but the user's own: names, contents, descriptions."""
+    client = boto3.client("s3", **store.boto3())
+    for bucket in (one["Name"] for one in client.list_buckets()["Buckets"]):
+        if bucket == OWN:
+            continue
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for one in page.get("Contents", []):
+                found = client.get_object(Bucket=bucket, Key=one["Key"])
+                told = f"{one['Key']} {found['Metadata']} ".encode()
+                yield f"s3://{bucket}/{one['Key']}", told + found["Body"].read()
 
 
 def _written(path: Path) -> bytes:
@@ -144,25 +195,55 @@ def _pages(rig: Rig, run: str) -> Iterator[tuple[str, bytes]]:
         yield path, json.dumps(rig.call("GET", path)).encode()
 
 
-def _found(rig: Rig, run: str, planted: list[bytes]) -> list[str]:
+def _everywhere(rig: Rig, run: str) -> Iterator[tuple[str, bytes]]:
+    yield from _topics(rig)
+    yield from _files(rig.home)
+    yield from _files(rig.temporary)
+    yield from _opened(rig)
+    yield from _tables(rig)
+    yield from _pages(rig, run)
+
+
+def _found(scan: Iterable[tuple[str, bytes]], planted: list[bytes]) -> list[str]:
     """Where planted values stand: the texts by the prefix that they share, and some of the numbers."""
     numbers = [value for value in planted if not value.startswith(b"PLANTED-")]
-    found = []
-    for scan in (_topics(rig), _files(rig.home), _tables(rig), _pages(rig, run)):
-        for place, content in scan:
-            if b"PLANTED-" in content or any(number in content for number in numbers[:6]):
-                found.append(place)
-    return found
+    return [
+        place for place, content in scan if b"PLANTED-" in content or any(number in content for number in numbers[:6])
+    ]
 
 
-@pytest.mark.parametrize("bad", [0, 20])
-def test_planted_values_are_nowhere(rig: Rig, tmp_path: Path, bad: int) -> None:
+def _serve(rig: Rig, folder: Path) -> dict[str, str]:
+    """The subjects as an object; answers what the task's environment names."""
+    store = stack.ensure("s3", rig.home)
+    client = boto3.client("s3", **store.boto3())
+    if OWN not in [one["Name"] for one in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket=OWN)
+    client.upload_file(str(folder / "subject.jsonl"), OWN, "subject.jsonl")
+    return {"LAKE_URL": store.endpoint, "LAKE_KEY": store.key, "LAKE_SECRET": store.secret}
+
+
+def _publish(rig: Rig, run: str, folder: Path, *forms: str) -> Path:
+    """What leaves by the command line: exports and a certificate, with what they may have left behind."""
+    folder.mkdir()
+    for form in forms:
+        named = ("--table", "subject", "--format", form, "-o", str(folder / f"subject.{form}"))
+        done = rig.metal("outbox", "export", run, *named)
+        assert done.returncode == 0, done.stderr
+    done = rig.metal("certificate", "show", run, "--table", "subject", "-o", str(folder / "certificate.json"))
+    assert done.returncode == 0, done.stderr
+    assert len(list(folder.iterdir())) == len(forms) + 1
+    return folder
+
+
+@pytest.mark.parametrize(("bad", "kept_in"), [(0, "file"), (20, "bucket")])
+def test_planted_values_are_nowhere(rig: Rig, tmp_path: Path, bad: int, kept_in: str) -> None:
     planted = _plant(tmp_path, 2_000, bad)
-    path = tmp_path / "planted.task.yaml"
-    path.write_text(TASK)
-    run = rig.start(path)
+    secrets = _serve(rig, tmp_path) if kept_in == "bucket" else {}
+    run = rig.start(_task(tmp_path, "planted", kept_in), secrets)
     rig.wait(run)
     assert len(rig.rows(run, "subject")) == 2_000 - bad
+    forms = ("csv", "parquet") if kept_in == "bucket" else ("jsonl",)
+    published = _publish(rig, run, tmp_path / "published", *forms)
     if bad:
         assert rig.metal("deadletter", "discard", run, "--all").returncode == 0
     ended = "SELECT 1 FROM metal.runs WHERE run = %s AND ended_at IS NOT NULL"
@@ -170,19 +251,53 @@ def test_planted_values_are_nowhere(rig: Rig, tmp_path: Path, bad: int) -> None:
     assert not rig.query("SELECT 1 FROM metal.run_keys WHERE run = %s", run)
     with psycopg.connect(rig.ends.postgres.url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
-    assert _found(rig, run, planted) == []
+    places = [_everywhere(rig, run), _files(published)]
+    if kept_in == "bucket":
+        places.append(_objects(stack.ensure("s3", rig.home)))
+    assert _found(chain(*places), planted) == []
 
 
 def test_the_scan_finds_what_is_there(rig: Rig, tmp_path: Path) -> None:
     """The same scan over a task that anonymizes nothing."""
     planted = _plant(tmp_path, 100, 0)
-    path = tmp_path / "open.task.yaml"
-    head = "\n".join(line for line in TASK.splitlines() if "method" not in line and "anonymize" not in line)
-    path.write_text(head.replace("task: planted", "task: open"))
+    path = _task(tmp_path, "open")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if "method" not in line and "anonymize" not in line))
     run = rig.start(path)
     rig.wait(run)
-    found = _found(rig, run, planted)
+    found = _found(_everywhere(rig, run), planted)
     assert any(place.startswith("metal.outbox/") for place in found)
     assert any(place.startswith('"outbox_open') for place in found)
     assert any(place.startswith("postgres/") for place in found)
+    published = _publish(rig, run, tmp_path / "published", "parquet")
+    assert {*_found(_files(published), planted)} == {"subject.parquet"}
     rig.call("POST", f"/runs/{run}/stop", {"drop_prepared": True})
+
+
+def test_the_scan_finds_what_was_left_in_the_object_store(rig: Rig) -> None:
+    """Put there by hand, in another bucket than the user's own, and beside it a temporary file."""
+    store = stack.ensure("s3", rig.home)
+    client = boto3.client("s3", **store.boto3())
+    client.create_bucket(Bucket="left")
+    client.put_object(Bucket="left", Key="behind", Body=b"PLANTED-1")
+    client.put_object(Bucket="left", Key="described", Body=b"", Metadata={"whose": "PLANTED-2"})
+    (rig.temporary / "spilled").write_bytes(b"of PLANTED-3")
+    try:
+        assert _found(_objects(store), []) == ["s3://left/behind", "s3://left/described"]
+        kept = [place for place in _found(_files(rig.home), []) if place.startswith("s3/")]
+        assert kept == ["s3/buckets/left/behind"]
+        assert _found(_files(rig.temporary), []) == ["spilled"]
+    finally:
+        (rig.temporary / "spilled").unlink()
+        for key in ("behind", "described"):
+            client.delete_object(Bucket="left", Key=key)
+        client.delete_bucket(Bucket="left")
+
+
+def test_the_scan_reads_what_was_opened_and_deleted(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rig, "pids", lambda _, service: [os.getpid()] if service == "worker" else [])
+    with (tmp_path / "spilled").open("wb+") as file:
+        file.write(b"PLANTED-x")
+        file.flush()
+        (tmp_path / "spilled").unlink()
+        assert any("spilled" in place and b"PLANTED-" in content for place, content in _opened(rig))

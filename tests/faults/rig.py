@@ -53,8 +53,14 @@ class Rig:
     command: tuple[str, ...] = COMMAND
     environment: dict[str, str] = field(default_factory=lambda: dict(QUICK))
 
+    @property
+    def temporary(self) -> Path:
+        """Where the stack's processes and the command line put temporary files."""
+        return self.home.with_name(f"{self.home.name}.tmp")
+
     def up(self) -> None:
-        os.environ.update(self.environment)
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        os.environ.update({**self.environment, "TMPDIR": str(self.temporary)})
         stack.up(self.home, command=self.command)
         self.ready()
 
