@@ -8,6 +8,7 @@ sequence its producer's watermark has reached is not stored again; a batch of a 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,14 +23,17 @@ from connectors.review.messages import Chunk, Message, RunFails, Stale
 from connectors.review.refused import isolate, write_letters
 from connectors.review.session import lock
 from control_api.settle import settle
+from control_api.store.keys import get_key
 from control_api.store.outbox import TablePlan, plans_of
-from schemas import batch
+from control_api.store.waivers import waived_tables
+from schemas import batch, outbox
 from schemas.columns import OP
-from schemas.errors import Fatal
+from schemas.errors import Fatal, NotFound
 from schemas.headers import Header
 
 Connection = psycopg.Connection[Any]
 Producer = tuple[str, str]  # run and producer
+Waived = dict[str, tuple[frozenset[str], bytes]]  # of runs with a waiver: its tables, and the key that seals them
 
 
 @dataclass
@@ -57,15 +61,17 @@ class Stored:
 def store_batches(conn: Connection, chunk: Chunk, master: bytes) -> Stored:
     """Stores a chunk of metal.outbox. Raises Stale, RunFails, or what psycopg says of the connection.
 
-    `master` opens the run's key, which seals the rows that PostgreSQL refuses.
+    `master` opens the run's key, which seals the rows that PostgreSQL refuses, and those that are not anonymized.
     """
     with conn.transaction():
         _sync_if_final(conn, chunk)
         advance(conn, chunk)
-        live = _live(conn, {m.header.run for m in chunk.messages if m.header})
+        runs = {m.header.run for m in chunk.messages if m.header}
+        waived = _waived(conn, runs, master)  # before it is asked who lives: a run that does has its key still
+        live = _live(conn, runs)
         fresh = _fresh(conn, [m for m in chunk.messages if m.header and m.header.run in live])
         done = Stored(size=chunk.size, dropped=len(chunk.messages) - len(fresh))
-        for group in _groups(fresh):
+        for group in _groups(fresh, waived):
             done.rows += sum(frame.height for frame in group.frames)
             done.refused += _store_group(conn, group, master)
         _mark(conn, fresh)
@@ -128,14 +134,22 @@ def _fresh(conn: Connection, messages: list[Message]) -> list[Message]:
     return fresh
 
 
-def _groups(messages: list[Message]) -> list[Group]:
+def _waived(conn: Connection, runs: set[str], master: bytes) -> Waived:
+    found: Waived = {}
+    for run, tables in waived_tables(conn, runs).items():
+        with suppress(NotFound):  # it has ended: what comes of it is dropped unread
+            found[run] = (tables, get_key(conn, master, run))
+    return found
+
+
+def _groups(messages: list[Message], waived: Waived) -> list[Group]:
     """Joins the batches of each table, in order; tables don't depend on one another."""
     tables: dict[tuple[str, str], list[Group]] = defaultdict(list)
     for message in messages:
         header = message.header
         if header is None or header.kind != "data" or not header.rows:
             continue
-        frame = _decoded(message, header)
+        frame = _decoded(message, header, waived)
         append = bool(header.extra.get("append")) and OP not in frame.columns
         if not append and OP not in frame.columns:
             frame = frame.with_columns(pl.lit(0, dtype=pl.Int8).alias(OP))
@@ -146,8 +160,11 @@ def _groups(messages: list[Message]) -> list[Group]:
     return [group for groups in tables.values() for group in groups]
 
 
-def _decoded(message: Message, header: Header) -> pl.DataFrame:
+def _decoded(message: Message, header: Header, waived: Waived) -> pl.DataFrame:
+    tables, key = waived.get(header.run, (frozenset(), b""))
     try:
+        if header.table in tables:
+            return outbox.unseal(message.value, key, header.table)
         return batch.decode(message.value)
     except Fatal as error:
         raise RunFails(header.run, f"table {header.table}: {error} (metal.outbox, {header.producer})") from error

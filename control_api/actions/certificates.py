@@ -63,12 +63,13 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
         for one in (visible(columns, request) for request in requests)
         if one.quasi_identifiers
     ]
-    counted = counted_by(found.spec, table, columns)
+    off = found.waiver is not None and table in found.waiver.tables  # then nothing is claimed
+    counted = None if off else counted_by(found.spec, table, columns)
     examined = examine(frames(url, run, table), columns, asked, counted)
-    groups = groups_of(found.spec, table, examined.rows, totals.withheld, counted, examined.fewest)
+    whole = groups_of(found.spec, table, examined.rows, totals.withheld, counted, examined.fewest)
     if noise is not None:
         methods = (*methods, *noise_method(found.spec, table))
-    facts = replace(_facts(found, table, columns, methods, examined), noise=noise, groups=groups)
+    facts = replace(_facts(found, table, columns, methods, examined), noise=noise, groups=None if off else whole)
     document = make(facts, examined.findings)
     with ctx.connections() as conn:
         signed = sign(document, keys.signing_key(conn, ctx.master), document["issued"])
@@ -91,7 +92,9 @@ def get_public_key(ctx: Context) -> str:
 
 
 def _noise(conn: Connection, run: Run, table: str) -> StatedNoise | None:
-    """What was told with noise in the table, as the ledger has it."""
+    """What was told with noise in the table, as the ledger has it; of one that is not anonymized nothing is claimed."""
+    if run.waiver is not None and table in run.waiver.tables:
+        return None
     asked = noise_of(table, run.spec) if table in run.spec.tables else None
     if asked is None:
         return None
@@ -122,4 +125,5 @@ def _facts(
         methods=methods,
         anonymized=bool(methods),
         issued=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        waiver=run.waiver,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from control_api.store.db import Connection, Connections
 from schemas.errors import InvalidInput, Mistake
+from schemas.permissions import ANYBODY, Caller
 from schemas.task.components import Components
 from schemas.task.model import Task
 
@@ -15,12 +16,16 @@ CreateTables = Callable[[Connection, str, Task], None]
 
 @dataclass(frozen=True)
 class Context:
-    """`create_tables` makes the tables of a run in the review store, in the transaction that makes the run."""
+    """`create_tables` makes the tables of a run in the review store, in the transaction that makes the run.
+
+    `caller` is what whoever calls may do beyond what everybody may; a transport sets it for each call.
+    """
 
     connections: Connections
     components: Components
     create_tables: CreateTables
     master: bytes = field(repr=False)
+    caller: Caller = ANYBODY
 
 
 def wrong(path: str, what: str, right: str) -> InvalidInput:

@@ -24,7 +24,7 @@ from schemas.sealing import seal, unseal
 
 State = Literal["open", "replayed", "discarded"]
 STATES: Final[tuple[State, ...]] = ("open", "replayed", "discarded")
-REVIEW: Final = "review"  # the stage of rows that the review store refused: they are anonymized already
+REVIEW: Final = "review"  # the stage of rows that the review store refused: they are anonymized, if their run does that
 _TOGETHER: Final = 1_000  # records that are open at one time
 RAW: Final = "_raw"  # the one field of a record that could not even be read apart
 

@@ -15,11 +15,11 @@ from schemas.task.model import Method
 
 def asked_of(run: Run, table: str) -> tuple[Sequence[Method], tuple[Request, ...]]:
     """The methods of a table, or of the one that it was set apart from, and what they are to keep in it."""
-    tables = run.spec.tables
+    tables = run.carried_out.tables
     if table in tables:
         methods = tables[table].anonymize
         return methods, (*requests_of(methods), *requests_of_links(methods, beside=False))
-    plans = compiled(run.spec).outputs()
+    plans = compiled(run.carried_out).outputs()
     methods = next((tables[name].anonymize for name, plan in plans.items() if plan.methods.linked == table), [])
     return methods, requests_of_links(methods, beside=True)
 

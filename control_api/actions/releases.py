@@ -15,6 +15,7 @@ from typing import Any, Final
 from control_api.actions.context import Context
 from control_api.actions.promised import asked_of, kinds_of, visible
 from control_api.actions.run_tables import compiled
+from control_api.actions.waivers import open_rows
 from control_api.store import audit, published, releases
 from control_api.store.db import Connection
 from control_api.store.outbox import IDENTITY, plan_of
@@ -80,7 +81,11 @@ class Checked:
 
 
 def release(ctx: Context, actor: str, run: str, table: str, form: Format, provenance: bool = False) -> Iterator[bytes]:
-    """The table as a file, in pieces; raises `Conflict` where an earlier one beside it would tell on someone."""
+    """The table as a file, in pieces; raises `Conflict` where an earlier one beside it would tell on someone.
+
+    One that is not anonymized takes the permission, and promises nothing that could be compared.
+    """
+    raw = open_rows(ctx, actor, run, table, "exporting")
     checked: Checked | None = None
     with ctx.connections() as conn:
         url = address_of(conn)
@@ -90,7 +95,7 @@ def release(ctx: Context, actor: str, run: str, table: str, form: Format, proven
             checked = _check(conn, url, at, found, table, provenance)
             if checked is None or checked.safe:
                 pieces = export(url, run, table, form, provenance, at)
-                detail: dict[str, Any] = {"table": table, "format": form}
+                detail: dict[str, Any] = {"table": table, "format": form} | raw
                 if checked is not None and checked.version.height:
                     releases.put(conn, actor, found.task, checked.table, run, checked.digest, checked.version)
                     detail["release"] = checked.digest
@@ -156,7 +161,7 @@ def _kept(
 ) -> tuple[str, Request, Mapping[str, ColumnType], CompiledMethods] | None:
     """The table that groups are promised of, what is promised, its columns and methods."""
     try:
-        plans = compiled(run.spec).outputs()
+        plans = compiled(run.carried_out).outputs()
     except ConfigError as error:
         why = f"its task has what this version of mETaL can't read ({error}), so what it promises isn't known"
         right = "run the task again, or export it in the version that it ran in"

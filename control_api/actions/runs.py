@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import secrets as randomness
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version as installed
 from typing import Any, Final
 
-from control_api.actions import privacy, transitions
+from control_api.actions import privacy, transitions, waivers
 from control_api.actions.beforehand import START, look
 from control_api.actions.context import Context, wrong
 from control_api.settle import settle
@@ -19,6 +20,7 @@ from control_api.store.runs import Run
 from control_api.store.tasks import TaskVersion
 from schemas.errors import Conflict, InvalidInput
 from schemas.placement import fingerprint
+from schemas.waiver import Asked, without_methods
 
 _PREFIX: Final = 47  # of a task's name: the review store's schema is outbox_RUN, and a name has 63 bytes
 
@@ -31,29 +33,38 @@ def start_run(
     secrets: Mapping[str, str] | None = None,
     key: str | None = None,
     file: str | None = None,
+    without_anonymization: Asked | None = None,
 ) -> Run:
     """Starts the named version of a task, or the newest that is released.
 
     `secrets` are values for what the task names as `{env: X}`; what stays open, a service finds in its own
     environment. A second start under the same idempotency `key` gives the run of the first. `file` is what mistakes
-    call the task, where its data can't keep what it asks for: then nothing is started.
+    call the task, where its data can't keep what it asks for: then nothing is started. What turns anonymization off
+    takes a permission of its own, each time.
     """
+    holder = None
+    if without_anonymization is not None:
+        holder = waivers.permitted(ctx, actor, task, without_anonymization)
     secrets = dict(secrets or {})
-    asked = idempotency.digest({"task": task, "version": version, "secrets": sorted(secrets)})
+    waived = {} if without_anonymization is None else {"without_anonymization": asdict(without_anonymization)}
+    asked = idempotency.digest({"task": task, "version": version, "secrets": sorted(secrets)} | waived)
     with ctx.connections() as conn:
         if key is not None and (before := idempotency.recall(conn, actor, key, asked)) is not None:
             return runs.get_run(conn, before["run"])
         chosen = _startable(conn, task, version)
         _check_secrets(chosen, secrets)
         privacy.check_left(conn, chosen.spec)
+        off = () if without_anonymization is None else waivers.waived_tables(chosen.spec, without_anonymization)
     version = chosen.version
-    notes = _looked_at(ctx, chosen, secrets, file or f"{task}, version {version}")
+    notes = _looked_at(ctx, chosen, secrets, file or f"{task}, version {version}", off)
     with ctx.connections() as conn:
         if key is not None and (before := idempotency.recall(conn, actor, key, asked)) is not None:
             return runs.get_run(conn, before["run"])
         tasks.lock_task(conn, task)
         chosen = _startable(conn, task, version)
-        run = _insert(ctx, conn, actor, chosen, secrets)
+        run = _insert(ctx, conn, actor, chosen, secrets, off)
+        if without_anonymization is not None and holder is not None:
+            waivers.keep(conn, actor, run, off, holder, without_anonymization)
         if notes:
             runs.add_notes(conn, run, notes)
         if key is not None:
@@ -61,6 +72,7 @@ def start_run(
         control.enqueue(conn, run, "start")
         detail = {"task": task, "version": chosen.version, "secrets": sorted(secrets)}
         audit.record(conn, actor, "run.started", run, detail)
+        waivers.note(conn, actor, run)
         return runs.get_run(conn, run)
 
 
@@ -129,12 +141,12 @@ def _startable(conn: Connection, task: str, version: int | None) -> TaskVersion:
     return chosen
 
 
-def _looked_at(ctx: Context, task: TaskVersion, secrets: dict[str, str], file: str) -> list[str]:
+def _looked_at(ctx: Context, task: TaskVersion, secrets: dict[str, str], file: str, off: Collection[str]) -> list[str]:
     """What there is to note of the task's data; raises `InvalidInput` where its tables can't be grouped as asked.
 
     Outside of any transaction, since sources are read.
     """
-    found = look(task.spec, task.base, secrets, ctx.components, START)
+    found = look(without_methods(task.spec, off), task.base, secrets, ctx.components, START)
     if found.mistakes:
         raise InvalidInput(found.told(task.text, file))
     return found.notes
@@ -147,7 +159,9 @@ def _check_secrets(task: TaskVersion, secrets: dict[str, str]) -> None:
         raise wrong("secrets", f"the task does not use {names}", "send only what it names as {env: NAME}")
 
 
-def _insert(ctx: Context, conn: Connection, actor: str, task: TaskVersion, secrets: dict[str, str]) -> str:
+def _insert(
+    ctx: Context, conn: Connection, actor: str, task: TaskVersion, secrets: dict[str, str], off: Collection[str]
+) -> str:
     suffix = base64.b32encode(randomness.token_bytes(5)).decode().lower()
     run = f"{task.name[:_PREFIX]}-{suffix}"
     conn.execute(
@@ -158,7 +172,7 @@ def _insert(ctx: Context, conn: Connection, actor: str, task: TaskVersion, secre
     create_key(conn, ctx.master, run)
     if secrets:
         put_secrets(conn, ctx.master, run, secrets)
-    ctx.create_tables(conn, run, task.spec)
+    ctx.create_tables(conn, run, without_methods(task.spec, off))
     return run
 
 

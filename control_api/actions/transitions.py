@@ -76,7 +76,7 @@ def stop(conn: Connection, actor: str, run: str, reason: str | None = None, drop
     elif before.state != "stopped" and not drop_prepared:
         raise Conflict(f"run {run!r} is {before.state} and has ended; only its prepared rows can be dropped")
     if drop_prepared:
-        changed = _note_deleted(conn, actor, run) or changed
+        changed = _note_deleted(conn, actor, run, reason) or changed
     return changed
 
 
@@ -154,13 +154,13 @@ def delete_prepared(conn: Connection, actor: str, run: str) -> bool:
     return _note_deleted(conn, actor, run)
 
 
-def _note_deleted(conn: Connection, actor: str, run: str) -> bool:
+def _note_deleted(conn: Connection, actor: str, run: str, reason: str | None = None) -> bool:
     noted = conn.execute(
         "UPDATE metal.runs SET notes = notes || %(note)s WHERE run = %(run)s AND NOT notes @> %(note)s",
         {"run": run, "note": Jsonb([DELETED])},
     )
     if noted.rowcount:
-        audit.record(conn, actor, "run.prepared_deleted", run, {})
+        audit.record(conn, actor, "run.prepared_deleted", run, _because(reason))
     return noted.rowcount == 1
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from schemas.waiver import HOURS, MOST_HOURS, Asked
+
 Number = Annotated[str, Field(max_length=64)]
 Reason = Annotated[str | None, Field(default=None, max_length=500)]
 
@@ -22,6 +24,17 @@ class TaskText(Body):
     file: Annotated[str, Field(min_length=1, max_length=4096)] = "task.yaml"
 
 
+class WithoutAnonymization(Body):
+    """All tables that declare methods, unless `tables` names some. Their rows are deleted after so many hours."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
+    tables: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
+    hours: Annotated[float, Field(gt=0, le=MOST_HOURS)] = HOURS
+
+    def asked(self) -> Asked:
+        return Asked(self.reason, tuple(self.tables), self.hours)
+
+
 class Start(Body):
     """`secrets`: values for what the task names as {env: NAME}. `file`: what mistakes call the task."""
 
@@ -29,6 +42,7 @@ class Start(Body):
     version: Annotated[int | None, Field(ge=1)] = None
     secrets: dict[str, SecretStr] = Field(default_factory=dict)
     file: Annotated[str | None, Field(min_length=1, max_length=4096)] = None
+    without_anonymization: WithoutAnonymization | None = None
 
 
 class Because(Body):

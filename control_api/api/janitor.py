@@ -56,7 +56,10 @@ class Janitor(Leader):
         """Everything once; `conn` is in autocommit mode."""
         for run in retention.overdue(conn, self._hours):
             with conn.transaction():
-                self._expire(conn, run)
+                self._expire(conn, run, f"nothing was done with it for {self._hours:g} hours")
+        for run in retention.lapsed(conn):
+            with conn.transaction():
+                self._expire(conn, run, "its rows are not anonymized, and the time is over for which they were kept")
         self._scrub(conn)
         control.forget(conn)
         idempotency.forget(conn)
@@ -65,11 +68,10 @@ class Janitor(Leader):
             self._metrics.trimmed.labels(topic).inc(count)
             log.info("trimmed", topic=topic, messages=count, seconds=round(time.monotonic() - started, 3))
 
-    def _expire(self, conn: Connection, run: str) -> None:
-        reason = f"nothing was done with it for {self._hours:g} hours"
+    def _expire(self, conn: Connection, run: str, reason: str) -> None:
         if transitions.stop(conn, transitions.ENGINE, run, reason, drop_prepared=True):
             self._metrics.expired.inc()
-            log.info("retention is over", run=run, hours=self._hours)
+            log.info("retention is over", run=run, reason=reason)
 
     def _scrub(self, conn: Connection) -> None:
         ended = retention.ended(conn)

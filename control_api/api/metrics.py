@@ -32,6 +32,9 @@ class Metrics:
         self.privacy_left = Gauge(
             "metal_privacy_epsilon_left", "What may still be told", ["budget"], registry=self.registry
         )
+        self.raw_runs = Gauge(
+            "metal_runs_without_anonymization", "Runs that hold rows which are not anonymized", registry=self.registry
+        )
         self.expired = Counter("metal_expired_runs", "Runs whose retention was over", registry=self.registry)
         self.trimmed = Counter(
             "metal_trimmed_messages", "Messages deleted from stage topics", ["topic"], registry=self.registry

@@ -14,7 +14,7 @@ from psycopg import sql
 from connectors.topics_admin import ensure_topics
 from control_api.api.leader import Leader
 from control_api.api.metrics import Metrics
-from control_api.store import audit, control, delivery, health, privacy
+from control_api.store import audit, control, delivery, health, privacy, waivers
 from control_api.store.db import Connection
 from schemas.topics import AUDIT, CONTROL
 
@@ -74,6 +74,7 @@ class Relay(Leader):
         self._metrics.relay_last.set_to_current_time()
         for topic, count in health.waiting(conn).items():
             self._metrics.relay_waiting.labels(topic).set(count)
+        self._metrics.raw_runs.set(waivers.holding(conn))
         states = health.open_by_state(conn)
         for state in ("running", "paused", "prepared"):
             self._metrics.runs.labels(state).set(states.get(state, 0))

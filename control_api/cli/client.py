@@ -33,17 +33,19 @@ _ERRORS: Final = {
 
 
 class Client:
-    """One connection to the API of this home, or to the one that METAL_API names."""
+    """One connection to the API of this home, or to the one that METAL_API names; it goes by `permit`, if given."""
 
-    def __init__(self, url: str | None = None, token: str | None = None) -> None:
+    def __init__(self, url: str | None = None, token: str | None = None, permit: str | None = None) -> None:
         address = url or os.environ.get("METAL_API") or endpoints().api  # the first two need no stack here
         if address is None:
             raise Retriable(f"no API is running in {home()}; run 'metal up', or set METAL_API")
         self.address = address.rstrip("/")
         token = token or read_token()
-        headers = {"X-Metal-Actor": _me(), "User-Agent": "metal"}
+        headers = {"X-Metal-Actor": me(), "User-Agent": "metal"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
+        if permit:
+            headers["X-Metal-Permit"] = permit
         self._http = httpx.Client(base_url=f"{self.address}/api/v1", headers=headers, timeout=_SECONDS)
 
     def __enter__(self) -> Self:
@@ -131,7 +133,8 @@ def _check(response: httpx.Response) -> None:
     raise _ERRORS.get(response.status_code, Fatal)(said)
 
 
-def _me() -> str:
+def me() -> str:
+    """The name that the audit log gives to who runs this."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):

@@ -18,6 +18,7 @@ FAILED: Final = 1
 WRONG: Final = 2
 UNREACHABLE: Final = 3
 DENIED: Final = 4
+NOT_ANONYMIZED: Final = 5  # a certificate that holds, and says so
 INTERRUPTED: Final = 130
 
 _KINDS: Final[Mapping[type[MetalError], tuple[int, str]]] = {

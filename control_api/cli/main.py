@@ -1,6 +1,7 @@
 """The `metal` command: finds its commands by walking `control_api/cli/commands`, and turns errors into exit codes.
 
-0 done, 1 the run failed, 2 the input is wrong, 3 a service can't be reached, 4 not allowed. With --json an error is
+0 done, 1 the run failed, 2 the input is wrong, 3 a service can't be reached, 4 not allowed, 5
+what is certified is not anonymized. With --json an error is
 the one document on stdout, unless the command has answered already. A command imports what is heavy when it runs.
 """
 

@@ -35,15 +35,20 @@ def register(client: Client, file: Path) -> dict[str, Any]:
     return found
 
 
-def start(client: Client, task: dict[str, Any], file: Path | None = None) -> dict[str, Any]:
+def start(
+    client: Client, task: dict[str, Any], file: Path | None = None, off: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """A run of this version. What the task names as {env: X} and is set here is sent along.
 
-    `file` is where its text stands, for mistakes that show in its data.
+    `file` is where its text stands, for mistakes that show in its data; `off` is what `waiving.asked` says of a run
+    without anonymization.
     """
     secrets = {name: os.environ[name] for name in sorted(set(environment(task["spec"]))) if name in os.environ}
     body = {"task": task["task"], "version": task["version"], "secrets": secrets}
     if file is not None:
         body["file"] = str(file)
+    if off is not None:
+        body["without_anonymization"] = off
     found: dict[str, Any] = client.post("/runs", body, {"Idempotency-Key": str(uuid.uuid4())})
     return found
 

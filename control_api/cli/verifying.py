@@ -15,7 +15,7 @@ from processors.privacy.certificate import MalformedError, Mismatch, breadths_of
 from processors.privacy.certificate import read as read_statement
 from processors.privacy.signature import BadSignatureError, parse_public_key
 from processors.privacy.signature import verify as verify_signature
-from processors.privacy.statement import Guarantee, Statement
+from processors.privacy.statement import Guarantee, StatedWaiver, Statement
 from schemas.errors import InvalidInput, Mistake
 
 
@@ -25,9 +25,25 @@ class Verified:
 
     signer: str | None
     mismatches: list[Mismatch]
+    statement: Statement
+
+    @property
+    def off(self) -> bool:
+        """Whether it is certified that anonymization was off."""
+        return self.statement.anonymization == "off"
+
+    @property
+    def waiver(self) -> StatedWaiver | None:
+        return self.statement.waiver
 
     def document(self) -> dict[str, Any]:
-        return {"ok": not self.mismatches, "signer": self.signer, "mismatches": [vars(one) for one in self.mismatches]}
+        return {
+            "ok": not self.mismatches and not self.off,
+            "signer": self.signer,
+            "mismatches": [vars(one) for one in self.mismatches],
+            "anonymization": self.statement.anonymization,
+            "waiver": self.waiver and self.waiver.document(),
+        }
 
 
 def verify_files(certificate: Path, data: Sequence[Path], key: str | None) -> Verified:
@@ -42,7 +58,7 @@ def verify_files(certificate: Path, data: Sequence[Path], key: str | None) -> Ve
         signer = verify_signature(document, expected)
     except BadSignatureError as error:
         mismatches.append(Mismatch("signature", str(error)))
-    return Verified(signer, mismatches + _check(statement, data))
+    return Verified(signer, mismatches + _check(statement, data), statement)
 
 
 def _check(statement: Statement, data: Sequence[Path]) -> list[Mismatch]:

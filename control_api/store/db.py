@@ -20,7 +20,7 @@ from schemas.errors import Fatal, Retriable
 Connection = psycopg.Connection[Any]
 Connections = Callable[[], AbstractContextManager[Connection]]
 
-VERSION: Final = 1  # raised by a change of schema.sql that earlier code cannot live with
+VERSION: Final = 2  # raised by a change of schema.sql that earlier code cannot live with
 _MIGRATION_LOCK: Final = 0x6D65_0001
 _CONNECT_SECONDS: Final = 10
 

@@ -30,6 +30,17 @@ def overdue(conn: Connection, hours: float) -> list[str]:
     return [run for (run,) in rows]
 
 
+def lapsed(conn: Connection) -> list[str]:
+    """Runs whose rows should be gone by now and are not, or that are open although it is too late for them."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(
+            "SELECT w.run FROM metal.waivers w JOIN metal.runs r USING (run) WHERE w.until <= clock_timestamp()"
+            " AND (r.ended_at IS NULL OR EXISTS (SELECT 1 FROM metal.outbox_tables o WHERE o.run = w.run))"
+            " ORDER BY w.run"
+        ).fetchall()
+    return [run for (run,) in rows]
+
+
 def any_open(conn: Connection) -> bool:
     return conn.execute(f"SELECT 1 FROM metal.runs r WHERE {OPEN} LIMIT 1".encode()).fetchone() is not None
 

@@ -12,16 +12,21 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from control_api.store.db import Connection
+from control_api.store.waivers import waiver
 from schemas.errors import NotFound
 from schemas.run import State
 from schemas.task.model import Task
+from schemas.waiver import Waiver, without_methods
 
 OPEN: Final = "(r.state IN ('running', 'paused') OR (r.state = 'prepared' AND r.ended_at IS NULL))"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run. `partitions` and `lanes` are null until it is planned; relative paths start from `base`."""
+    """A run. `partitions` and `lanes` are null until it is planned; relative paths start from `base`.
+
+    `spec` is the task as it was released, `carried_out` what is made of it where the run has a waiver.
+    """
 
     run: str
     task: str
@@ -42,6 +47,11 @@ class Run:
     prepared_at: datetime | None
     ended_at: datetime | None
     created_by: str
+    waiver: Waiver | None = None
+
+    @property
+    def carried_out(self) -> Task:
+        return self.spec if self.waiver is None else without_methods(self.spec, self.waiver.tables)
 
     @property
     def planned(self) -> bool:
@@ -56,7 +66,7 @@ class Run:
 _SELECT: Final = """
 SELECT r.run, r.task, r.version, r.mode, r.state, r.reason, r.notes, r.partitions, r.lanes, t.spec, t.base,
        r.code_version, r.fingerprint, r.created_at, r.started_at, r.first_row_at, r.prepared_at, r.ended_at,
-       r.created_by
+       r.created_by, (SELECT to_jsonb(w) FROM metal.waivers w WHERE w.run = r.run) AS waiver
 FROM metal.runs r JOIN metal.tasks t ON t.name = r.task AND t.version = r.version
 """
 
@@ -95,7 +105,12 @@ def open_runs(conn: Connection) -> list[Run]:
 def _query(conn: Connection, where: str, values: Sequence[Any] | dict[str, Any]) -> list[Run]:
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute((_SELECT + where).encode(), values).fetchall()
-    return [Run(**(row | {"spec": Task.model_validate(row["spec"]), "base": Path(row["base"])})) for row in rows]
+    return [Run(**(row | _read(row))) for row in rows]
+
+
+def _read(row: dict[str, Any]) -> dict[str, Any]:
+    spec = Task.model_validate(row["spec"])
+    return {"spec": spec, "base": Path(row["base"]), "waiver": waiver(row["waiver"])}
 
 
 def add_notes(conn: Connection, run: str, notes: Sequence[str]) -> None:

@@ -63,6 +63,28 @@ CREATE TABLE IF NOT EXISTS metal.splits (
     PRIMARY KEY (run, split)
 );
 
+-- Runs that leave tables as they are: for which, on whose word, why, and until when their rows are kept.
+CREATE TABLE IF NOT EXISTS metal.waivers (
+    run     text PRIMARY KEY REFERENCES metal.runs ON DELETE CASCADE,
+    tables  jsonb NOT NULL,                  -- [name, …], each declares methods in the released task
+    actor   text NOT NULL,                   -- the name that the starter gave
+    permit  text NOT NULL,                   -- the holder of the permission
+    reason  text NOT NULL,
+    at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    until   timestamptz NOT NULL
+);
+
+-- Secrets that carry a permission, as hashes: whoever reads this table can use none of them.
+CREATE TABLE IF NOT EXISTS metal.permits (
+    digest     text PRIMARY KEY,             -- SHA-256 of the secret
+    holder     text NOT NULL,
+    permission text NOT NULL,                -- see schemas/permissions.py
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_by text NOT NULL,
+    until      timestamptz NOT NULL,
+    revoked_at timestamptz
+);
+
 CREATE TABLE IF NOT EXISTS metal.run_keys (
     run     text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
     sealed  bytea NOT NULL,                  -- the run's key under the master key
@@ -244,6 +266,16 @@ CREATE OR REPLACE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON metal.aud
     FOR EACH ROW EXECUTE FUNCTION metal.refuse_audit_change();
 CREATE OR REPLACE TRIGGER audit_never_empty BEFORE TRUNCATE ON metal.audit
     FOR EACH STATEMENT EXECUTE FUNCTION metal.refuse_audit_change();
+
+-- A run that was started without anonymization can't be made to look like one with it.
+CREATE OR REPLACE FUNCTION metal.refuse_waiver_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a waiver stays as it was granted';
+END $$;
+CREATE OR REPLACE TRIGGER waiver_stays BEFORE UPDATE OR DELETE ON metal.waivers
+    FOR EACH ROW EXECUTE FUNCTION metal.refuse_waiver_change();
+CREATE OR REPLACE TRIGGER waivers_stay BEFORE TRUNCATE ON metal.waivers
+    FOR EACH STATEMENT EXECUTE FUNCTION metal.refuse_waiver_change();
 
 -- A start that was sent twice under one idempotency key is one start.
 CREATE TABLE IF NOT EXISTS metal.idempotency (

@@ -65,6 +65,7 @@ def report(conn: Connection, run: Run) -> dict[str, Any]:
         "first_row_at": _iso(run.first_row_at),
         "prepared_at": _iso(run.prepared_at),
         "ended_at": _iso(run.ended_at),
+        "without_anonymization": None if run.waiver is None else run.waiver.told(),
     }
 
 

@@ -40,12 +40,14 @@ from processors.privacy.statement import (
     StatedDiversity,
     StatedNoise,
     StatedPresence,
+    StatedWaiver,
     Statement,
     Suppression,
     UsedMethod,
 )
 from schemas.columns import ColumnType
 from schemas.task.model import Method
+from schemas.waiver import Waiver
 
 _EXACT: Final = 2**53 - 1
 _SHOWN: Final = 1_000  # values of a reference distribution
@@ -70,6 +72,7 @@ class Facts:
     issued: str
     noise: StatedNoise | None = None
     groups: Groups | None = None
+    waiver: Waiver | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,16 @@ def make(facts: Facts, findings: Sequence[Finding]) -> dict[str, Any]:
         groups=facts.groups,
         guarantees=[*map(_guarantee, findings)],
         noise=facts.noise,
+        **_waived(facts.waiver, facts.table),
     )
     return {"@context": CONTEXT, **statement.document()}
+
+
+def _waived(waiver: Waiver | None, table: str) -> dict[str, Any]:
+    if waiver is None:
+        return {"anonymization": "on"}
+    told = {name: value for name, value in waiver.told().items() if name != "until"}
+    return {"anonymization": "off" if table in waiver.tables else "on", "waiver": StatedWaiver(**told)}
 
 
 def read(document: Any) -> Statement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from processors.privacy.breadth import Form
 from processors.privacy.stated import Stated, Text
@@ -215,6 +215,16 @@ class StatedNoise(Stated):
     used: Spent
 
 
+class StatedWaiver(Stated):
+    """Who had anonymization turned off for tables of the run, with whose permit, when and why."""
+
+    tables: Annotated[list[Text], Field(min_length=1)]
+    by: Text
+    permit: Text
+    at: Text
+    reason: Text
+
+
 class Statement(Stated):
     """A certificate without its context and its proof."""
 
@@ -227,3 +237,18 @@ class Statement(Stated):
     groups: Groups | None = None  # of an aggregated table
     guarantees: list[Guarantee]
     noise: StatedNoise | None = None
+    anonymization: Literal["on", "off"] = "on"
+    waiver: StatedWaiver | None = Field(default=None, validate_default=True)
+
+    @field_validator("waiver")
+    @classmethod
+    def _plain(cls, waiver: StatedWaiver | None, told: ValidationInfo) -> StatedWaiver | None:
+        """Where anonymization was off nothing is claimed, and it is told on whose word."""
+        known = told.data
+        off = known.get("anonymization") == "off"
+        table = known["release"].table if "release" in known else None
+        if off != (waiver is not None and table in waiver.tables):
+            raise ValueError("it does not go with what is said of anonymization")
+        if off and any(known.get(name) for name in ("anonymized", "methods", "groups", "guarantees", "noise")):
+            raise ValueError("anonymization was off, and yet something is claimed of it")
+        return waiver

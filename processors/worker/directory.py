@@ -28,6 +28,7 @@ class RunInfo:
     plan: TaskPlan
     key: bytes = field(repr=False)
     ask: Ask = field(default=nobody_asks, repr=False)  # who keeps the budget of what is told with noise
+    waived: frozenset[str] = frozenset()  # tables that leave as they are, sealed
 
 
 Load = Callable[[str], RunInfo | None]  # None: the run is over

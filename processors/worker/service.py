@@ -86,9 +86,12 @@ class Service:
             if found.fingerprint != self._fingerprint:
                 raise Fatal("this worker places keys differently than the one that began the run: run it again")
             key = keys.get_key(conn, self._master, run)
-        plan = compile_task(found.spec, self._rules, self._methods)
+        waived = frozenset(found.waiver.tables) if found.waiver else frozenset()
+        if waived:
+            log.warning("a run without anonymization", run=run, tables=sorted(waived))
+        plan = compile_task(found.carried_out, self._rules, self._methods)
         ask = partial(self._ask, run)
-        return RunInfo(run, found.task, found.mode, found.partitions, found.lanes, plan, key, ask)
+        return RunInfo(run, found.task, found.mode, found.partitions, found.lanes, plan, key, ask, waived)
 
     def _ask(
         self, run: str, table: str, budget: str, questions: Mapping[str, Question], draw: Draw

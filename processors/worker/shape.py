@@ -1,4 +1,7 @@
-"""Gives rows the form of the next topic: sealed segments for references, anonymized batches for the outbox."""
+"""Gives rows the form of the next topic: sealed segments for references, anonymized batches for the outbox.
+
+Batches of a table that a run's waiver names are as they were, so they are sealed like everything before them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from processors.merge.resolve import IDENT
 from processors.plan import OutputPlan, TablePlan
 from processors.segments.format import build
 from processors.worker.directory import RunInfo
-from schemas import batch
+from schemas import batch, outbox
 from schemas.columns import CHANGED, HASH, IDENTITY, OP, POSITION, SOURCE
 
 DERIVED = 65_535  # the source index of a row that was computed
@@ -21,14 +24,20 @@ def prepared(upserts: pl.DataFrame, gone: pl.DataFrame, table: OutputPlan, info:
     out = table.methods.apply(rows, info.key, info.mode == "continuous")
     out = out.select(IDENTITY, SOURCE, CHANGED, *table.output)
     if first:
-        return batch.encode(out)
+        return _encoded(out, table, info)
     deletes = pl.DataFrame({IDENTITY: identities(gone.get_column(IDENT), table.name, info.key)})
     marked = [
         out.with_columns(pl.lit(0, dtype=pl.Int8).alias(OP)),
         deletes.with_columns(pl.lit(1, dtype=pl.Int8).alias(OP)),
     ]
     whole = pl.concat(marked, how="diagonal").select(IDENTITY, SOURCE, CHANGED, OP, *table.output)
-    return batch.encode(whole)
+    return _encoded(whole, table, info)
+
+
+def _encoded(frame: pl.DataFrame, table: OutputPlan, info: RunInfo) -> bytes:
+    if table.name in info.waived:
+        return outbox.seal(frame, info.key, table.name)
+    return batch.encode(frame)
 
 
 def related(upserts: pl.DataFrame, gone: pl.DataFrame, table: TablePlan, info: RunInfo, close: int) -> bytes:

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from control_api.actions import releases
+from control_api.actions.waivers import open_rows
 from control_api.api.access import Actor, Ctx
 from control_api.api.paging import Cursor, Limit, page
-from control_api.store import outbox, outbox_rows
+from control_api.store import audit, outbox, outbox_rows
+from control_api.store.db import Connection
 from control_api.store.outbox_export import MEDIA_TYPES, Format
 from control_api.store.runs import get_run
 from schemas.errors import InvalidInput, Mistake
@@ -37,20 +39,31 @@ def list_tables(ctx: Ctx, run: str) -> dict[str, Any]:
 
 @router.get("/runs/{run}/outbox/{table}")
 def list_records(
-    ctx: Ctx, run: str, table: str, limit: Limit = 50, cursor: Cursor = None, provenance: bool = False
+    ctx: Ctx,
+    actor: Actor,
+    run: str,
+    table: str,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    provenance: bool = False,
 ) -> dict[str, Any]:
-    """Records in the order of their identity."""
+    """Records in the order of their identity. Where they are not anonymized that takes a permit, and is audited."""
     behind = _identity(cursor)
+    raw = open_rows(ctx, actor, run, table, "showing")
     with ctx.connections() as conn:
         found = outbox_rows.page(conn, run, table, limit + 1, behind, provenance)
+        _note_shown(conn, actor, run, table, raw)
     return page(found, limit, lambda record: str(record[outbox.IDENTITY]), lambda record: record)
 
 
 @router.get("/runs/{run}/outbox/{table}/records/{identity}")
-def get_record(ctx: Ctx, run: str, table: str, identity: int) -> dict[str, Any]:
+def get_record(ctx: Ctx, actor: Actor, run: str, table: str, identity: int) -> dict[str, Any]:
     """One record, with its source and the rules that changed it."""
+    raw = open_rows(ctx, actor, run, table, "showing")
     with ctx.connections() as conn:
-        return outbox_rows.record(conn, run, table, identity)
+        found = outbox_rows.record(conn, run, table, identity)
+        _note_shown(conn, actor, run, table, raw)
+    return found
 
 
 @router.get("/runs/{run}/outbox/{table}/export")
@@ -78,6 +91,11 @@ def check_table(ctx: Ctx, run: str, table: str, provenance: bool = False) -> dic
 def list_releases(ctx: Ctx, run: str) -> dict[str, Any]:
     """What left the review store of the run's task, and is compared with what is to leave."""
     return {"run": run, "releases": [vars(one) for one in releases.list_releases(ctx, run)]}
+
+
+def _note_shown(conn: Connection, actor: str, run: str, table: str, raw: dict[str, Any]) -> None:
+    if raw:
+        audit.record(conn, actor, "outbox.shown", run, {"table": table} | raw)
 
 
 def _identity(cursor: str | None) -> int | None:

@@ -30,9 +30,11 @@ def start_run(
     """Starts a task. The same Idempotency-Key again gives the run that it started.
 
     Where its files can't have the groups that it asks for, that is the answer, and nothing is started.
+    `without_anonymization` takes the permission anonymization.off, which a permit in X-Metal-Permit carries.
     """
     secrets = {name: value.get_secret_value() for name, value in body.secrets.items()}
-    run = actions.start_run(ctx, actor, body.task, body.version, secrets, idempotency_key, body.file)
+    off = None if body.without_anonymization is None else body.without_anonymization.asked()
+    run = actions.start_run(ctx, actor, body.task, body.version, secrets, idempotency_key, body.file, off)
     response.headers["Location"] = f"/api/v1/runs/{run.run}"
     return _shown(ctx, run)
 
@@ -95,4 +97,5 @@ def _brief(run: Run) -> dict[str, Any]:
         "created_at": run.created_at.isoformat(),
         "prepared_at": None if run.prepared_at is None else run.prepared_at.isoformat(),
         "ended_at": None if run.ended_at is None else run.ended_at.isoformat(),
+        "without_anonymization": None if run.waiver is None else run.waiver.told(),
     }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from control_api.cli.output import AsJson, answer, note, show
+from control_api.cli.failures import NOT_ANONYMIZED
+from control_api.cli.output import AsJson, answer, moment, note, show
+
+if TYPE_CHECKING:
+    from control_api.cli.verifying import Verified
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Its name, as 'metal task runs' lists it.")]
 
@@ -38,6 +42,8 @@ def show_(
 
     with Client() as client, of_run(client, run, "certificate show"):
         found = client.post(f"/runs/{run}/outbox/{name}/certificate")
+    if found.get("anonymization") == "off":
+        note(f"WARNING: {name} of run {run} is not anonymized, and the certificate says so")
     if output is None:
         answer(found)
         return
@@ -71,7 +77,8 @@ def verify(
     """Check a certificate against the published rows alone.
 
     The signature, the digest, k, l, t and the loss are computed again. Nothing needs to run for this. Exit code 1 if
-    anything differs. Without --key anyone could have signed it: then the key is told, to be compared.
+    anything differs, 5 if it certifies that anonymization was off. Without --key anyone could have signed it: then the
+    key is told, to be compared.
     """
     from control_api.cli.verifying import verify_files
 
@@ -79,13 +86,28 @@ def verify(
     if as_json:
         answer(found.document())
     else:
+        _tell_waiver(found)
         for mismatch in found.mismatches:
             note(f"{mismatch.kind}: {mismatch.message}")
         if public is None and found.signer is not None:
             note(f"signed with {found.signer}; --key checks that this is the key you expect")
-        show(f"{certificate}: {'as certified' if not found.mismatches else f'{len(found.mismatches)} found'}")
+        sound = "as certified: NOT ANONYMIZED" if found.off else "as certified"
+        show(f"{certificate}: {sound if not found.mismatches else f'{len(found.mismatches)} found'}")
     if found.mismatches:
         raise typer.Exit(1)
+    if found.off:
+        raise typer.Exit(NOT_ANONYMIZED)
+
+
+def _tell_waiver(found: Verified) -> None:
+    if found.waiver is None:
+        return
+    names, told = ", ".join(found.waiver.tables), found.waiver
+    who = f"by {told.by}, permit of {told.permit}, {moment(told.at)}: {told.reason}"
+    if found.off:
+        note(f"WARNING: these rows are not anonymized, and nothing is guaranteed. Anonymization was turned off {who}")
+    else:
+        note(f"warning: in the same run anonymization of {names} was turned off {who}")
 
 
 def _write(output: Path, document: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from control_api.cli.output import AsJson, answer, note, show, table
+from control_api.cli.waiving import PermitFile
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Its name, as 'metal task runs' lists it.")]
 TableName = Annotated[
@@ -63,14 +64,17 @@ def show_(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
     provenance: Provenance = False,
+    permit: PermitFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Show prepared records of a table, or one of them."""
+    from control_api.cli import waiving
     from control_api.cli.client import Client
     from control_api.cli.naming import of_run
 
     path = f"/runs/{run}/outbox/{name}"
-    with Client() as client, of_run(client, run, "outbox show"):
+    with Client(permit=waiving.read_permit(permit)) as client, of_run(client, run, "outbox show"):
+        waiving.tell(client.get(f"/runs/{run}"), name)
         if identity is None:
             found = list(client.pages(path, limit, provenance=provenance))
         else:
@@ -87,6 +91,7 @@ def export(
     form: Annotated[Form, typer.Option("--format", help="How the file is written.")] = Form.jsonl,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; else stdout.")] = None,
     provenance: Provenance = False,
+    permit: PermitFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Write all prepared records of a table as a file.
@@ -94,12 +99,14 @@ def export(
     With --output the file appears whole or not at all. Of a table that promises groups it is a release: refused where
     comparing it with an earlier one would tell on someone, as 'metal outbox check' says.
     """
+    from control_api.cli import waiving
     from control_api.cli.client import Client
     from control_api.cli.naming import of_run
 
     if output is None and as_json:
         raise typer.BadParameter("--json tells about the file that --output names; without it stdout is the file")
-    with Client() as client, of_run(client, run, "outbox export"):
+    with Client(permit=waiving.read_permit(permit)) as client, of_run(client, run, "outbox export"):
+        waiving.tell(client.get(f"/runs/{run}"), name)
         pieces = client.download(f"/runs/{run}/outbox/{name}/export", format=form.value, provenance=provenance)
         if output is None:
             for piece in pieces:

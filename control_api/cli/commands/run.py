@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from control_api.cli.output import AsJson, answer, note, show
+from control_api.cli.waiving import Keep, Off, OffTables, PermitFile, Why
 
 
 def register(app: typer.Typer) -> None:
@@ -21,16 +22,22 @@ def run(
         bool,
         typer.Option("--wait", help="Return when the run is prepared, failed or stopped; exit code 1 if not prepared."),
     ] = False,
+    off: Off = False,
+    tables: OffTables = None,
+    reason: Why = None,
+    keep: Keep = None,
+    permit: PermitFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Register a task file, release it and start a run of it."""
-    from control_api.cli import starting
+    from control_api.cli import starting, waiving
     from control_api.cli.client import Client
     from control_api.cli.watching import wait as wait_for
 
-    with Client() as client:
+    waived = waiving.asked(off, tables, reason, keep)
+    with Client(permit=waiving.read_permit(permit) if off else None) as client:
         task = starting.register(client, file)
-        started = starting.start(client, task, file)
+        started = starting.start(client, task, file, waived)
         if not as_json:
             note(f"run {started['run']} of task {started['task']}, version {started['version']}")
         finished = wait_for(client, started["run"], quiet=as_json) if wait else started
@@ -39,8 +46,10 @@ def run(
 
 def report(found: dict[str, Any], as_json: bool, waited: bool) -> None:
     """Shows a run; exit code 1 if it was waited for and is not prepared."""
+    from control_api.cli.waiving import tell
     from control_api.cli.watching import counts
 
+    tell(found)
     if as_json:
         answer(found)
     else:

@@ -8,9 +8,11 @@ from typing import Annotated, Any, get_args
 import typer
 
 from control_api.cli.output import AsJson, answer, moment, note, show, table
+from control_api.cli.waiving import Keep, Off, OffTables, PermitFile, Why
 from schemas.run import State
 
 STATES = get_args(State)
+_LOOKED_AT = 100  # runs of a task, for those without anonymization
 
 File = Annotated[Path, typer.Argument(metavar="TASK.yaml", help="A task file.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Its name, as 'metal task runs' lists it.")]
@@ -131,14 +133,18 @@ def show_(
     """Print a task file as its author wrote it."""
     from control_api.cli.client import Client
     from control_api.cli.naming import of_task
+    from control_api.cli.waiving import tell
 
     path = f"/tasks/{task}" if version is None else f"/tasks/{task}/versions/{version}"
     with Client() as client, of_task(client, task, "task show"):
         found = client.get(path)
+        runs = list(client.pages("/runs", _LOOKED_AT, task=task))
     if as_json:
         answer(found)
         return
     note(f"version {found['version']}, released: {_yes(found['released'])}, by {found['created_by']}")
+    for run in runs:
+        tell(run)
     show(found["text"])
 
 
@@ -163,8 +169,8 @@ def runs(
     if as_json:
         answer({"runs": found})
         return
-    rows = [(one["run"], one["state"], moment(one["created_at"]), one["reason"]) for one in found]
-    show(table(("run", "state", "started", "reason"), rows))
+    rows = [(one["run"], one["state"], moment(one["created_at"]), _anonymization(one), one["reason"]) for one in found]
+    show(table(("run", "state", "started", "anonymization", "reason"), rows))
 
 
 def start(
@@ -174,21 +180,27 @@ def start(
         bool,
         typer.Option("--wait", help="Return when the run is prepared, failed or stopped; exit code 1 if not prepared."),
     ] = False,
+    off: Off = False,
+    tables: OffTables = None,
+    reason: Why = None,
+    keep: Keep = None,
+    permit: PermitFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a run of a registered task.
 
     Of its newest released version, unless another is named.
     """
-    from control_api.cli import starting
+    from control_api.cli import starting, waiving
     from control_api.cli.client import Client
     from control_api.cli.commands.run import report
     from control_api.cli.naming import of_task
     from control_api.cli.watching import wait as wait_for
 
-    with Client() as client:
+    waived = waiving.asked(off, tables, reason, keep)
+    with Client(permit=waiving.read_permit(permit) if off else None) as client:
         with of_task(client, task, "task start"):
-            run = starting.start(client, _released(client, task, version))
+            run = starting.start(client, _released(client, task, version), off=waived)
         finished = wait_for(client, run["run"], quiet=as_json) if wait else run
     report(finished, as_json, wait)
 
@@ -268,6 +280,11 @@ def _pages(path: str, limit: int | None = None, **query: Any) -> list[dict[str, 
 
     with Client() as client:
         return list(client.pages(path, limit, **query))
+
+
+def _anonymization(run: dict[str, Any]) -> str:
+    waiver = run["without_anonymization"]
+    return "on" if waiver is None else f"OFF: {', '.join(waiver['tables'])}"
 
 
 def _yes(value: bool) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from connectors.review.messages import RunFails, Stale
+from connectors.review.messages import Chunk, Message, RunFails, Stale
 from connectors.review.session import open_session
 from connectors.review.store import store_batches
 from control_api.actions import transitions
 from control_api.store.outbox import TablePlan, count
+from schemas import outbox as sealed_outbox
 from tests.connectors.review.conftest import MASTER, Store
 from tests.connectors.review.outbox_messages import Log, Outbox, counts
 
@@ -206,3 +207,39 @@ def test_rows_appended_by_a_snapshot_are_changed_by_a_later_epoch(store: Store) 
     store_batches(store.conn, log.chunk(), MASTER)
     assert [(row[0], row[1], row[5]) for row in store.rows("r")] == [(1, 1, "x"), (2, 2, "new")]
     assert count(store.conn, "r", "person") == 2
+
+
+def waive(store: Store, run: str) -> None:
+    store.conn.execute(
+        "INSERT INTO metal.waivers (run, tables, actor, permit, reason, until)"
+        """ VALUES (%s, '["person"]', 'bob', 'ada', 'x', now() + interval '1 hour')""",
+        (run,),
+    )
+
+
+def test_what_is_not_anonymized_comes_sealed_and_no_other_way(store: Store) -> None:
+    key = store.add_run("r")
+    waive(store, "r")
+    outbox, log = Outbox("r"), Log()
+    header, plain = outbox.data("person", people([1, 2]))
+    log.add((header, sealed_outbox.seal(people([1, 2]), key, "person")))
+    assert store_batches(store.conn, log.chunk(), MASTER).rows == 2
+    assert [row[0] for row in store.rows("r")] == [1, 2]
+    other = sealed_outbox.seal(people([3]), key, "another")
+    for payload in (plain, other):  # what came unsealed, or was sealed as another table's, is of somebody else
+        header, _ = outbox.data("person", people([3]))
+        single = Log(messages=[Message(1, payload, header, 0.0)])
+        with pytest.raises(RunFails, match="does not open under the key of its run"):
+            store_batches(store.conn, Chunk(single.place, 1, single.messages), MASTER)
+
+
+def test_what_is_still_under_way_of_a_run_that_ended_is_dropped_unread(store: Store) -> None:
+    key = store.add_run("r")
+    waive(store, "r")
+    outbox, log = Outbox("r"), Log()
+    header, _ = outbox.data("person", people([1]))
+    log.add((header, sealed_outbox.seal(people([1]), key, "person")))
+    with store.conn.transaction():
+        transitions.stop(store.conn, "me", "r")
+    assert store_batches(store.conn, log.chunk(), MASTER).dropped == 1
+    assert store.rows("r") == []

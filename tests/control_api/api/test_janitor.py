@@ -12,7 +12,7 @@ from control_api.actions import transitions
 from control_api.api.janitor import Janitor, retention_hours
 from control_api.api.metrics import Metrics
 from control_api.api.trim import GROUP, trim
-from control_api.store import keys, lanes, outbox, runs
+from control_api.store import keys, lanes, outbox, runs, waivers
 from control_api.store.db import Connection
 from control_api.store.outbox import TablePlan
 from deploy.stack import Endpoints
@@ -95,6 +95,37 @@ def test_rows_of_a_failed_run_go_as_well(url: str, conn: Connection, new_run: Ne
         Janitor(url, kafka, Metrics(), hours=24).sweep(own)
     assert outbox.plans_of(conn, run) == {}
     assert runs.get_run(conn, run).state == "failed"
+
+
+def test_rows_that_are_not_anonymized_go_when_their_time_is_over(
+    url: str, conn: Connection, new_run: NewRun, kafka: dict[str, Any]
+) -> None:
+    names = ("small-aaaaaaaa", "small-bbbbbbbb", "small-cccccccc", "small-dddddddd")
+    over, ended, failed, young = (new_run(name) for name in names)
+    for run in (over, ended, failed, young):
+        outbox.create_tables(conn, run, "snapshot", {"thing": TablePlan({"id": "int64"}, [], ["file"])})
+        waivers.put(conn, run, ["thing"], "bob", "ada", "a check", 1 if run == young else 1e-9)
+    transitions.mark_prepared(conn, "me", ended)
+    transitions.end_run(conn, "me", ended)
+    transitions.fail_run(conn, "me", failed, "why")
+    conn.commit()
+    assert waivers.holding(conn) == 4
+    with psycopg.connect(url, autocommit=True) as own:
+        janitor = Janitor(url, kafka, Metrics(), hours=24)
+        janitor.sweep(own)
+        janitor.sweep(own)
+    conn.rollback()
+    assert [run for run in names if outbox.plans_of(conn, run)] == [young]
+    assert [runs.get_run(conn, run).state for run in names] == ["stopped", "stopped", "failed", "running"]
+    assert waivers.holding(conn) == 1
+    with pytest.raises(NotFound):
+        keys.get_key(conn, bytes(32), over)
+    told = conn.execute(
+        "SELECT subject, detail->>'reason' FROM metal.audit WHERE action = 'run.prepared_deleted' ORDER BY subject"
+    ).fetchall()
+    assert told == [
+        (run, "its rows are not anonymized, and the time is over for which they were kept") for run in names[:3]
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "0.5", "24"])

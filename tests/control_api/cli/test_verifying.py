@@ -115,7 +115,10 @@ def cert(tmp_path: Path) -> Path:
 def test_what_is_as_certified_is_0(say: Say, cert: Path, tmp_path: Path, form: str) -> None:
     data = save(tmp_path / f"people.{form}", people().sample(fraction=1, shuffle=True, seed=4))
     code, found = say(cert, data, "--key", public_key(SECRET))
-    assert (code, found) == (0, {"ok": True, "signer": public_key(SECRET), "mismatches": []})
+    assert (code, found) == (
+        0,
+        {"ok": True, "signer": public_key(SECRET), "mismatches": [], "anonymization": "on", "waiver": None},
+    )
 
 
 def test_a_table_may_lie_in_several_files(say: Say, cert: Path, tmp_path: Path) -> None:

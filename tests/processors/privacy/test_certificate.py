@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,7 @@ from processors.privacy.stated_groups import Groups, withheld
 from processors.privacy.statement import Statement
 from schemas.columns import ColumnType
 from schemas.task.model import Column, Method
+from schemas.waiver import Waiver
 
 COLUMNS: dict[str, ColumnType] = {"age": "int64", "city": "string", "illness": "string"}
 ROWS = pl.DataFrame(
@@ -256,3 +257,46 @@ def test_what_the_engine_forms_is_what_its_certificate_finds(search: str) -> Non
 
 def stated_breadths(statement: Statement) -> dict[str, Breadth]:
     return certificate.breadths_of(statement.guarantees[0])
+
+
+WAIVER = Waiver(
+    ("t", "u"), "bob", "ada", "a check", datetime(2026, 11, 21, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC)
+)
+
+
+def test_where_anonymization_was_off_it_is_told_on_whose_word_and_nothing_is_claimed() -> None:
+    document = make(facts(anonymized=False, waiver=WAIVER), [])
+    assert (document["anonymization"], document["anonymized"]) == ("off", False)
+    assert (document["methods"], document["guarantees"]) == ([], [])
+    assert document["waiver"] == {
+        "tables": ["t", "u"], "by": "bob", "permit": "ada", "at": "2026-11-21T00:00:00+00:00", "reason": "a check"
+    }  # fmt: skip
+    assert read(document).anonymization == "off"
+    other = make(facts(table="v", waiver=WAIVER), [finding()])
+    assert (other["anonymization"], other["waiver"]) == ("on", document["waiver"])
+    assert read(other).waiver is not None
+    (expanded,) = jsonld.expand(document)
+    assert leaves(jsonld.compact(expanded, document["@context"])) == leaves(document)
+
+
+def test_one_without_a_waiver_says_that_it_was_on() -> None:
+    document = make(facts(), [finding()])
+    assert document["anonymization"] == "on"
+    assert "waiver" not in document
+    del document["anonymization"]  # as certificates were before
+    assert read(document).anonymization == "on"
+
+
+def test_a_certificate_that_contradicts_itself_is_none() -> None:
+    off, on = make(facts(anonymized=False, waiver=WAIVER), []), make(facts(), [finding()])
+    for document, change in (
+        (off, {"anonymization": "on"}),
+        (off, {"waiver": None}),
+        (off, {"anonymized": True}),
+        (off, {"guarantees": on["guarantees"]}),
+        (off, {"methods": on["methods"]}),
+        (on, {"anonymization": "off"}),
+        (on, {"waiver": off["waiver"]}),
+    ):
+        with pytest.raises(MalformedError, match="waiver: "):
+            read({**document, **change})

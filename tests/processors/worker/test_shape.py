@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,13 +15,13 @@ import processors.anonymize
 import processors.rules
 from processors.anonymize.protocol import Anonymization
 from processors.merge.resolve import IDENT
-from processors.plan import compile_task
+from processors.plan import TaskPlan, compile_task
 from processors.references.related import present
 from processors.rules.protocol import Rule
 from processors.segments.format import Segment, from_bytes
 from processors.worker.directory import RunInfo
 from processors.worker.shape import prepared, related
-from schemas import batch
+from schemas import batch, outbox
 from schemas.columns import CHANGED, HASH, IDENTITY, OP, POSITION, SOURCE
 from schemas.discovery import discover
 from schemas.errors import Fatal
@@ -31,18 +32,23 @@ NONE = pl.DataFrame(schema={IDENT: pl.UInt64})
 IDENTS = st.integers(0, 2**64 - 1)
 
 
+TABLE: dict[str, Any] = {
+    "columns": {"id": {"type": "int64"}, "name": {"type": "string"}, "secret": {"type": "string"}},
+    "primary_key": {"column": "id", "conflicts": "drop_all"},
+    "sources": {"s": {"connector": "csv", "path": "x.csv"}},
+    "transform": [{"derive": {"long": "length(name)"}}],
+    "anonymize": [{"method": "suppress", "columns": ["secret"]}],
+}
+TASK = Task.model_validate({"task": "t", "tables": {"t": TABLE}})
+
+
+def plan_of(task: Task) -> TaskPlan:
+    return compile_task(task, discover(processors.rules, Rule), discover(processors.anonymize, Anonymization))
+
+
 @cache
 def info_of(key: bytes = KEY) -> RunInfo:
-    table: dict[str, Any] = {
-        "columns": {"id": {"type": "int64"}, "name": {"type": "string"}, "secret": {"type": "string"}},
-        "primary_key": {"column": "id", "conflicts": "drop_all"},
-        "sources": {"s": {"connector": "csv", "path": "x.csv"}},
-        "transform": [{"derive": {"long": "length(name)"}}],
-        "anonymize": [{"method": "suppress", "columns": ["secret"]}],
-    }
-    task = Task.model_validate({"task": "t", "tables": {"t": table}})
-    plan = compile_task(task, discover(processors.rules, Rule), discover(processors.anonymize, Anonymization))
-    return RunInfo("run", "t", "snapshot", 1, 1, plan, key)
+    return RunInfo("run", "t", "snapshot", 1, 1, plan_of(TASK), key)
 
 
 def rows_of(idents: list[int], name: str = "n") -> pl.DataFrame:
@@ -128,3 +134,20 @@ def test_a_segment_is_sealed_under_the_key_of_the_run() -> None:
     assert from_bytes(payload, KEY).rows == 4
     with pytest.raises(Fatal):
         from_bytes(payload, OTHER)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_table_with_a_waiver_leaves_as_it_is_and_sealed(first: bool) -> None:
+    table = TASK.tables["t"].model_copy(update={"anonymize": []})
+    plan = plan_of(TASK.model_copy(update={"tables": {"t": table}}))
+    info = replace(info_of(), plan=plan, waived=frozenset({"t"}))
+    payload = prepared(rows_of([1, 2]), of([] if first else [3]), plan.tables["t"].output_plan, info, first)
+    assert b"planted" not in payload
+    with pytest.raises(Fatal):
+        batch.decode(payload)
+    found = outbox.unseal(payload, KEY, "t")
+    assert found.get_column("secret").to_list()[:2] == ["planted-secret"] * 2
+    assert found.height == (2 if first else 3)
+    for key, table_name in ((OTHER, "t"), (KEY, "u")):
+        with pytest.raises(Fatal):
+            outbox.unseal(payload, key, table_name)
