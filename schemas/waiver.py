@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from schemas.task.model import Task
+if TYPE_CHECKING:  # the command line asks for the figures alone, and starts quickly
+    from schemas.task.model import Task
 
 HOURS: Final = 24.0  # that rows of such a run are kept, unless its starter says otherwise
 MOST_HOURS: Final = 720.0
