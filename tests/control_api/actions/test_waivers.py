@@ -153,6 +153,17 @@ def test_an_idempotency_key_opens_no_way_around(ctx: Context, task: str, conn: C
     assert count(conn) == 2
 
 
+def test_what_groups_would_need_stops_no_start_without_them(
+    ctx: Context, task: str, conn: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "person.csv").write_text("id,name,age\n1,Eva,31\n")
+    mine = holding(ctx, permit(conn))
+    for asked in (None, Asked("x", ("place",))):
+        with pytest.raises(InvalidInput, match="k"):
+            runs.start_run(mine, "bob", task, without_anonymization=asked)
+    assert runs.start_run(mine, "bob", task, without_anonymization=Asked("x", ("person",))).state == "running"
+
+
 def test_a_task_file_can_t_turn_it_off(ctx: Context, tmp_path: Path) -> None:
     for line in ("without_anonymization: true", "waiver: {tables: [person]}", "anonymize: false"):
         _, mistakes = lint_text(tmp_path / "t.yaml", f"{line}\n{TEXT}", components())

@@ -177,6 +177,7 @@ def test_a_certificate_of_it_ends_with_its_own_answer(
         assert (shown[0], "WARNING" in shown[2]) == (0, table == "person")
         assert say("outbox", "export", run, "-t", table, "--format", "csv", "-o", data, "--permit", mine)[0] == 0
         found[table] = (json.loads(cert.read_text()), say("certificate", "verify", cert, data))
+    assert api.get(f"/runs/{run}/releases").json()["releases"] == []  # what promises nothing is no release of it
     document, (code, out, err) = found["person"]
     assert (document["anonymization"], document["anonymized"]) == ("off", False)
     assert (document["methods"], document["guarantees"]) == ([], [])
