@@ -57,5 +57,5 @@ def anonymized_tables(task: Task) -> list[str]:
 
 def without_methods(task: Task, tables: Collection[str]) -> Task:
     """The task as a run with a waiver carries it out."""
-    changed = {name: task.tables[name].model_copy(update={"anonymize": []}) for name in tables}
+    changed = {name: task.tables[name].model_copy(update={"anonymize": []}) for name in tables if name in task.tables}
     return task.model_copy(update={"tables": {**task.tables, **changed}})
