@@ -40,8 +40,7 @@ from processors.anonymize.shapes import (
 
 LONGEST: Final = 128
 ROUNDS: Final = 10
-REPEATED: Final = 0.8  # share of distinct texts among LOOK of them, below which it pays to find all that differ
-LOOK: Final = 2_048
+REPEATED: Final = 0.7  # share of distinct texts below which it pays to find them
 PASS: Final = 65_536  # texts at a time, so that what is computed with stays near the processor
 
 
@@ -74,7 +73,7 @@ class _Network:
 
     def of_each(self, texts: pl.Series) -> pl.Series:
         """ASCII texts that are not too long, each distinct one once where that is less work."""
-        if all(part.n_unique() > REPEATED * len(part) for part in (texts.head(LOOK), texts.tail(LOOK))):
+        if texts.to_frame().select(pl.first().approx_n_unique() > REPEATED * len(texts)).item():
             return self.permuted(texts)
         found = texts.rechunk().to_arrow().dictionary_encode()
         return self.permuted(pl.Series(found.dictionary)).gather(pl.Series(found.indices))

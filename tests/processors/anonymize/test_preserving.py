@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.anonymize.preserving import preserved
+from processors.anonymize.preserving import _Network, preserved
 from processors.anonymize.randomness import macs, subkey
 from processors.anonymize.shapes import COMMON
 
@@ -124,6 +124,16 @@ def test_repeated_values_come_out_as_they_do_alone() -> None:
     alone = {person: preserved(pl.Series([person]), KEY, "d")[0] for person in people}
     drawn = random.Random(3).choices([*people, None, "no", "né"], k=3_000)
     assert preserved(pl.Series(drawn), KEY, "d").to_list() == [alone.get(person or "") for person in drawn]
+
+
+def test_of_repeated_values_each_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However they come again: here each in its turn, so that a part of them has none twice."""
+    seen: list[int] = []
+    permuted = _Network.permuted
+    monkeypatch.setattr(_Network, "permuted", lambda self, texts: seen.append(len(texts)) or permuted(self, texts))
+    people = [f"user{i}@example.org" for i in range(2_000)]
+    assert preserved(pl.Series(people * 5), KEY, "d").to_list() == preserved(pl.Series(people), KEY, "d").to_list() * 5
+    assert seen == [2_000, 2_000]
 
 
 def test_common_and_rare_forms_beside_each_other() -> None:
