@@ -153,7 +153,8 @@ def grouping(wanted: Wanted, columns: Columns) -> Treatment:
         at = ("presence", "population", "table")
         beside = [Beside(wanted.presence.population.table, {name: columns[name] for name in names}, at)]
     in_parts = number if wanted.search == "mondrian" else None
-    return Treatment(outputs, form=form, looks=tuple(looks), beside=tuple(beside), number=in_parts)
+    keeps = {name: "t" if close else "l" for name, (_, close) in wanted.sensitive.items()}
+    return Treatment(outputs, form=form, looks=tuple(looks), beside=tuple(beside), number=in_parts, keeps=keeps)
 
 
 def _searched(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Infeasible | Unreachable:

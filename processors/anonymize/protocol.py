@@ -111,7 +111,7 @@ class Treatment:
     one (`linked`), whose name ends in `suffix`. One that `clears` forms no groups: it leaves records out or empties
     cells before another forms them. `beside` are other tables that it looks at. `needs`: what can be told of a table
     before it is formed. `number` does what `form` does, of a snapshot's table that comes in parts, since it may be too
-    large to be held.
+    large to be held. `keeps` are columns of whose values each group was promised something, and by which option.
     """
 
     outputs: Mapping[str, ColumnType]
@@ -126,6 +126,7 @@ class Treatment:
     needs: Needs | None = None
     number: Number | None = None
     windows: Windows | None = None
+    keeps: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

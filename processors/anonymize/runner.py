@@ -145,6 +145,7 @@ def compile_methods(
             planned.append((i, method.method, treatment))
     mistakes += _written_twice(planned)
     mistakes += _grouped_twice(planned)
+    mistakes += _undone(planned)
     mistakes += [] if others is None else _not_beside(table, planned, others)
     if mistakes:
         raise ConfigError(mistakes)
@@ -222,6 +223,23 @@ def _grouped_twice(planned: list[tuple[int, str, Treatment]]) -> list[Wrong]:
     return [
         Wrong((i, "method"), "the table's records are grouped already", "name all quasi-identifiers in one method")
         for i in groups[1:]
+    ]
+
+
+def _undone(planned: list[tuple[int, str, Treatment]]) -> list[Wrong]:
+    """What groups keep of a column's values would be gone if a method changed them afterwards.
+
+    Tokens are as different as the values are, so what l promises holds for them; t may speak of an order, which they
+    have not.
+    """
+    kept = {name: option for _, _, treatment in planned for name, option in treatment.keeps.items()}
+    right = {"l": "leave the column to l, give it tokens, or take it out of l", "t": "leave the column to t alone"}
+    return [
+        Wrong((i, "columns"), f"{name} would change after groups were formed by {kept[name]}", right[kept[name]])
+        for i, method, treatment in planned
+        if treatment.form is None
+        for name in treatment.outputs
+        if name in kept and not (method == "tokenize" and kept[name] == "l")
     ]
 
 

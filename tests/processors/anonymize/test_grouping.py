@@ -28,6 +28,7 @@ COLUMNS = {
     "note": {"type": "string"},
 }
 GROUPED: dict[str, Any] = {"method": "generalize", "quasi_identifiers": ["age", "city"], "k": 3}
+DIVERSE: dict[str, Any] = {"l": [{"column": "ill", "l": 2}]}
 ROWS = st.lists(
     st.tuples(
         st.one_of(st.none(), st.integers(-5, 120)),
@@ -154,6 +155,36 @@ def test_one_far_off_is_suppressed_within_the_limit(window: bool) -> None:
 def test_what_does_not_fit_is_refused_before_the_run(wrong: WrongFor, options: dict[str, Any], told: str) -> None:
     (found,) = wrong({**COLUMNS, "pay": {"type": "int64"}, "day": {"type": "date"}}, {**GROUPED, **options})
     assert found.startswith(told), found
+
+
+@pytest.mark.parametrize(
+    ("promise", "method", "told"),
+    [
+        ({"l": [{"column": "ill", "l": 2}]}, {"method": "suppress", "columns": ["ill"]}, "1.columns: ill would change"),
+        (
+            {"l": [{"column": "ill", "l": 2}]},
+            {"method": "mask", "columns": {"ill": {"keep_last": 1}}},
+            "1.columns: ill",
+        ),
+        ({"l": [{"column": "ill", "l": 2}]}, {"method": "tokenize", "columns": ["ill"]}, None),
+        (
+            {"t": [{"column": "ill", "t": 0.5}]},
+            {"method": "tokenize", "columns": ["ill"]},
+            "1.columns: ill would change",
+        ),
+        ({}, {"method": "suppress", "columns": ["ill"]}, None),
+        (DIVERSE, {"method": "suppress", "columns": ["note"]}, None),
+    ],
+)
+def test_what_groups_promise_of_a_column_no_method_undoes(
+    wrong: WrongFor, compiled: Compiled, promise: dict[str, Any], method: dict[str, Any], told: str | None
+) -> None:
+    methods = ({**GROUPED, **promise}, method)
+    if told is None:
+        assert compiled(COLUMNS, *methods).group is not None
+    else:
+        (found,) = wrong(COLUMNS, *methods)
+        assert found.startswith(told), found
 
 
 def test_single_columns_ask_for_no_groups(wrong: WrongFor, compiled: Compiled) -> None:
