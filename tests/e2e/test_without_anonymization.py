@@ -30,7 +30,7 @@ tables:
     anonymize:
       - {method: anatomize, sensitive: note, l: 2}
 """
-PEOPLE = [{"id": n, "name": f"PLANTED-{n:03}", "age": 20 + n % 50, "ill": ("flu", "cold")[n % 2]} for n in range(200)]
+PEOPLE = [{"id": n, "name": f"AS-IT-IS-{n:03}", "age": 20 + n % 50, "ill": ("flu", "cold")[n % 2]} for n in range(200)]
 VISITS = [{"id": n, "person": n, "note": f"NOTED-{n % 7}"} for n in range(200)]
 
 
@@ -54,8 +54,8 @@ def test_one_table_leaves_as_it_is_the_other_as_ever_and_so_does_the_next_run(ri
     noted = rig.rows(run, "visit_note")
     assert all("note" not in row and row["group"] is not None for row in rig.rows(run, "visit"))
     assert sum(row["count"] for row in noted) == len(VISITS)
-    assert not [place for place, content in _topics(rig) if b"PLANTED-" in content]  # sealed on the way to the store
-    assert b"PLANTED-" not in b"".join(path.read_bytes() for path in (rig.home / "logs").glob("*.log"))
+    assert not [place for place, content in _topics(rig) if b"AS-IT-IS-" in content]  # sealed on the way to the store
+    assert b"AS-IT-IS-" not in b"".join(path.read_bytes() for path in (rig.home / "logs").glob("*.log"))
     eventually(lambda: not rig.query("SELECT 1 FROM metal.run_keys WHERE run = %s", run), 30, "its key is gone")
     _shows(rig, run, permit)
     plain = document(rig.metal("run", str(task), "--wait", "--json"))["run"]
@@ -73,7 +73,7 @@ def _shows(rig: Rig, run: str, permit: Path) -> None:
     export = ("outbox", "export", run, "--table", "person", "--format", "csv", "--output", str(data))
     assert rig.metal(*export).returncode == 4
     assert rig.metal(*export, "--permit", str(permit)).returncode == 0
-    assert b"PLANTED-007" in data.read_bytes()
+    assert b"AS-IT-IS-007" in data.read_bytes()
     assert rig.metal("certificate", "show", run, "--table", "person", "--output", str(cert)).returncode == 0
     checked = rig.metal("certificate", "verify", str(cert), str(data))
     assert (checked.returncode, "NOT ANONYMIZED" in checked.stdout) == (5, True)
