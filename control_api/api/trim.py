@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
@@ -21,7 +21,7 @@ from schemas.topics import CLEANSED, DEADLETTER, EXTRACTED, OUTBOX, RELATED
 GROUP: Final = "metal"  # of the workers
 _BY_WORKERS: Final = (EXTRACTED.name, CLEANSED.name, RELATED.name)
 _BY_REVIEW: Final = (OUTBOX.name, DEADLETTER.name)
-_SECONDS: Final = 15.0
+_SECONDS: Final = 30.0  # a broker that has just come up takes a while to load what groups have acknowledged
 
 
 Place = tuple[str, int]
@@ -31,7 +31,7 @@ def trim(conn: Connection, kafka: dict[str, Any]) -> dict[str, int]:
     """How many messages went, by topic."""
     admin = AdminClient({**kafka, "log_level": 3})
     try:
-        bounds = _acknowledged(conn, admin)
+        bounds = _acknowledged(conn, kafka, _places(admin))
         if retention.any_open(conn):  # asked after the offsets: what is below them was there before
             _spare(bounds, retention.needed_by_lanes(conn, _partitions(admin)))
         low = _low(admin, list(bounds))
@@ -41,16 +41,26 @@ def trim(conn: Connection, kafka: dict[str, Any]) -> dict[str, int]:
         raise Retriable(f"stage topics can't be trimmed: {error}") from error
 
 
-def _acknowledged(conn: Connection, admin: AdminClient) -> dict[Place, int]:
+def _acknowledged(conn: Connection, kafka: dict[str, Any], places: list[TopicPartition]) -> dict[Place, int]:
     bounds: dict[Place, int] = {}
     for topic in _BY_REVIEW:
         bounds |= {(topic, at): offset for at, offset in retention.consumed(conn, topic).items()}
-    asked = [ConsumerGroupTopicPartitions(GROUP)]
-    future = admin.list_consumer_group_offsets(asked, request_timeout=_SECONDS)[GROUP]
-    for found in future.result().topic_partitions or []:
-        if found.topic in _BY_WORKERS and found.error is None and found.offset >= 0:
-            bounds[found.topic, found.partition] = found.offset
+    # An AdminClient that asks for a group's offsets takes its process down (librdkafka 2.16, a null group) when the
+    # answer is that the group's coordinator is loading or has moved. A consumer has a group, and never joins it here.
+    consumer = Consumer({**kafka, "group.id": GROUP, "enable.auto.commit": False, "log_level": 3})
+    try:
+        for found in consumer.committed(places, timeout=_SECONDS):
+            if found.error is None and found.offset >= 0:
+                bounds[found.topic, found.partition] = found.offset
+    finally:
+        consumer.close()
     return bounds
+
+
+def _places(admin: AdminClient) -> list[TopicPartition]:
+    """The partitions that workers read."""
+    known = admin.list_topics(timeout=_SECONDS).topics
+    return [TopicPartition(topic, at) for topic in _BY_WORKERS if topic in known for at in known[topic].partitions]
 
 
 def _spare(bounds: dict[Place, int], needed: Mapping[int, int]) -> None:
