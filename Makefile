@@ -22,8 +22,9 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.check
 
+# two processes: tests with servers mostly wait, one after the other, and tests of cores compute beside them
 test: install
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadgroup
 
 faults: install
 	$(BIN)/python -m pytest -q tests/faults tests/integration/test_delivery.py --fault-rounds=100 --timeout=7200

@@ -23,6 +23,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--fault-seed", type=int, default=None, help="Draws the moments of faults; printed when not given.")
 
 
+ALONE = ("processors", "schemas", "contracts", "corpora", "docs")  # cores: they need no servers and no time of the clock
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, those with servers follow one another, and the cores' stand beside them."""
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        if folder not in ALONE or item.get_closest_marker("stack"):
+            item.add_marker(pytest.mark.xdist_group("servers"))
+
+
 @pytest.fixture(scope="session")
 def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of the session's stack."""

@@ -60,14 +60,14 @@ tables:
       - aggregate: {by: [subject.name, subject.email], columns: {n: "count(*)", salary: "max(subject.salary)"}}
 """
 
-OWN = "lake"  # the user's own bucket, where raw data is at home
+OWN = "planted"  # the user's own bucket, where raw data is at home
 SUBJECTS = {
     "file": "{connector: jsonl, path: subject.jsonl}",
     "bucket": "{connector: s3, connection: lake, prefix: subject, format: jsonl}",
 }
 LAKE = """
 connections:
-  lake: {type: s3, bucket: lake, endpoint: {env: LAKE_URL}, key: {env: LAKE_KEY}, secret: {env: LAKE_SECRET}}
+  lake: {type: s3, bucket: planted, endpoint: {env: LAKE_URL}, key: {env: LAKE_KEY}, secret: {env: LAKE_SECRET}}
 """
 
 
