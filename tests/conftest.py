@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--fault-seed", type=int, default=None, help="Draws the moments of faults; printed when not given.")
 
 
-ALONE = ("processors", "schemas", "contracts", "corpora", "docs")  # cores: they need no servers and no time of the clock
+ALONE = ("processors", "schemas", "contracts", "corpora", "docs")  # cores: they need no servers, nor time
 
 
 @pytest.hookimpl(tryfirst=True)
