@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 STALL = 60.0  # seconds behind the end of a partition without anything done, and nothing being computed
 LOST = 10.0  # seconds in which nothing of a partition is handed over though more of it was read
-RECOVERY = 300.0  # seconds of recovery without an entry read
+RECOVERY = 60.0  # seconds of recovery without an entry read
 
 
 class Watch:

@@ -66,11 +66,15 @@ class Rig:
 
     def ready(self, seconds: float = 120) -> None:
         """Until everything that should run runs and is ready."""
-        eventually(self._all_ready, seconds, "all services ready", every=0.2)
+        try:
+            eventually(lambda: not self._unready(), seconds, "all services ready", every=0.2)
+        except AssertionError as late:
+            raise AssertionError("\n".join([self.told(), str(late), *map(str, self._unready())])) from None
 
-    def _all_ready(self) -> bool:
+    def _unready(self) -> list[tuple[str, dict[str, Any]]]:
         services = stack.status(self.home).services
-        return all(one["state"] in ("ready", "external", "idle") for each in services.values() for one in each)
+        fine = ("ready", "external", "idle")
+        return [(name, one) for name, each in services.items() for one in each if one["state"] not in fine]
 
     def down(self) -> None:
         stack.down(self.home, purge=True)
