@@ -24,7 +24,7 @@ check: install
 
 # two processes: tests with servers mostly wait, one after the other, and tests of cores compute beside them
 test: install
-	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadgroup
+	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadscope
 
 faults: install
 	$(BIN)/python -m pytest -q tests/faults tests/integration/test_delivery.py --fault-rounds=100 --timeout=7200

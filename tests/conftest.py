@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy import stack as embedded
 from deploy.stack import Endpoints
@@ -26,14 +28,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 ALONE = ("processors", "schemas", "contracts", "corpora", "docs")  # cores: they need no servers, nor time
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, those with servers follow one another, and the cores' stand beside them."""
-    here = Path(__file__).parent
-    for item in items:
-        folder = item.path.relative_to(here).parts[0]
-        if folder not in ALONE or item.get_closest_marker("stack"):
-            item.add_marker(pytest.mark.xdist_group("servers"))
+class Beside(LoadScopeScheduling):
+    """Tests with servers follow one another in one process; files of tests of cores go to whoever has room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return file if Path(file).parts[1] in ALONE else "servers"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Beside:
+    return Beside(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -28,10 +28,10 @@ from schemas.task.model import Task
 
 KEY = bytes(range(32))
 TABLE: dict[str, Any] = {
-    "columns": {"age": {"type": "int64"}, "city": {"type": "string"}, "ill": {"type": "string"}},
+    "columns": {name: {"type": "int64" if name == "age" else "string"} for name in ("age", "city", "ill", "note")},
     "sources": {"s": {"connector": "csv", "path": "x.csv"}},
     "anonymize": [
-        {"method": "suppress", "columns": ["ill"]},
+        {"method": "suppress", "columns": ["note"]},
         {"method": "generalize", "quasi_identifiers": ["age", "city"], "k": 5, "suppression_limit": 0.5},
     ],
 }
@@ -66,6 +66,7 @@ def segments(rows: int) -> list[Segment]:
             "age": draw.integers(0, 60, rows),
             "city": pl.Series(["Oslo", "Rome", None])[draw.integers(0, 3, rows)],
             "ill": pl.Series(["flu", "flu", "cold", "none"])[draw.integers(0, 4, rows)],
+            "note": pl.Series(["x"] * rows),
             HASH: pl.Series(draw.integers(0, 2**63, rows).astype(np.uint64) * 2),
             POSITION: pl.Series([1] * rows, dtype=pl.Int64),
             OP: pl.Series([0] * rows, dtype=pl.Int8),
