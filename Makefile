@@ -22,7 +22,7 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.check
 
-# two processes: tests with servers mostly wait, one after the other, and tests of cores compute beside them
+# two processes, since tests with servers mostly wait: tests/conftest.py says which test goes where
 test: install
 	$(BIN)/python -m pytest -q --numprocesses=2 --dist=loadscope
 

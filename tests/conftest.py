@@ -26,14 +26,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 ALONE = ("processors", "schemas", "contracts", "corpora", "docs")  # cores: they need no servers, nor time
+LONG = ("faults", "integration", "memory")  # they wait for servers that die, as long as all other tests take
 
 
 class Beside(LoadScopeScheduling):
-    """Tests with servers follow one another in one process; files of tests of cores go to whoever has room."""
+    """Tests with servers stay in one of two processes each; files of tests of cores go to whoever has room."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return file if Path(file).parts[1] in ALONE else "servers"
+        folder = Path(file).parts[1]
+        return file if folder in ALONE else "faults" if folder in LONG else "servers"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Beside:
