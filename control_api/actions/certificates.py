@@ -52,7 +52,8 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
             raise Conflict(f"run {run!r} is {found.state}; a certificate is of a run that is prepared or stopped")
         columns = plan_of(conn, run, table).columns
         totals = totals_of(conn, run).get(table, Totals())
-        noise = _noise(conn, found, table)
+        off = found.waives(table)  # then nothing is claimed
+        noise = None if off else _noise(conn, found, table)
         url = address_of(conn)
     admit(ctx, run, table)
     methods, requests = asked_of(found, table)
@@ -63,7 +64,6 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
         for one in (visible(columns, request) for request in requests)
         if one.quasi_identifiers
     ]
-    off = found.waiver is not None and table in found.waiver.tables  # then nothing is claimed
     counted = None if off else counted_by(found.spec, table, columns)
     examined = examine(frames(url, run, table), columns, asked, counted)
     whole = groups_of(found.spec, table, examined.rows, totals.withheld, counted, examined.fewest)
@@ -92,9 +92,7 @@ def get_public_key(ctx: Context) -> str:
 
 
 def _noise(conn: Connection, run: Run, table: str) -> StatedNoise | None:
-    """What was told with noise in the table, as the ledger has it; of one that is not anonymized nothing is claimed."""
-    if run.waiver is not None and table in run.waiver.tables:
-        return None
+    """What was told with noise in the table, as the ledger has it."""
     asked = noise_of(table, run.spec) if table in run.spec.tables else None
     if asked is None:
         return None

@@ -109,12 +109,7 @@ def release(ctx: Context, actor: str, run: str, table: str, form: Format, proven
 
 def check(ctx: Context, run: str, table: str, provenance: bool = False) -> dict[str, Any]:
     """What an export would be compared with, and what that tells. Nothing leaves and nothing is kept."""
-    with ctx.connections() as conn:
-        url = address_of(conn)
-        found = get_run(conn, run)
-        plan_of(conn, run, table)
-        with published.moment(url) as at:
-            checked = _check(conn, url, at, found, table, provenance)
+    checked = _checked(ctx, run, table, provenance)
     if checked is None:
         return {"run": run, "table": table, "guaranteed": False, "safe": True, "against": []}
     return checked.document()
@@ -122,10 +117,7 @@ def check(ctx: Context, run: str, table: str, provenance: bool = False) -> dict[
 
 def admit(ctx: Context, run: str, table: str) -> None:
     """Raises `Conflict` where an export would: what is said of rows that may not leave may not either."""
-    with ctx.connections() as conn:
-        url = address_of(conn)
-        with published.moment(url) as at:
-            checked = _check(conn, url, at, get_run(conn, run), table, provenance=False)
+    checked = _checked(ctx, run, table, provenance=False)
     if checked is not None and not checked.safe:
         raise Conflict(checked.refusal())
 
@@ -134,6 +126,15 @@ def list_releases(ctx: Context, run: str) -> list[Release]:
     """What left the review store of the tables of the run's task, from the first release on."""
     with ctx.connections() as conn:
         return releases.releases(conn, get_run(conn, run).task)
+
+
+def _checked(ctx: Context, run: str, table: str, provenance: bool) -> Checked | None:
+    with ctx.connections() as conn:
+        url = address_of(conn)
+        found = get_run(conn, run)
+        plan_of(conn, run, table)
+        with published.moment(url) as at:
+            return _check(conn, url, at, found, table, provenance)
 
 
 def _check(conn: Connection, url: str, at: str, run: Run, table: str, provenance: bool) -> Checked | None:

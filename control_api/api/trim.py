@@ -31,9 +31,11 @@ def trim(conn: Connection, kafka: dict[str, Any]) -> dict[str, int]:
     """How many messages went, by topic."""
     admin = AdminClient({**kafka, "log_level": 3})
     try:
-        bounds = _acknowledged(conn, kafka, _places(admin))
+        places = _places(admin)
+        bounds = _acknowledged(conn, kafka, places)
         if retention.any_open(conn):  # asked after the offsets: what is below them was there before
-            _spare(bounds, retention.needed_by_lanes(conn, _partitions(admin)))
+            partitions = sum(place.topic == EXTRACTED.name for place in places)
+            _spare(bounds, retention.needed_by_lanes(conn, partitions))
         low = _low(admin, list(bounds))
         wanted = [TopicPartition(*at, bound) for at, bound in bounds.items() if bound > low.get(at, bound)]
         return _delete(admin, wanted, low) if wanted else {}
@@ -68,10 +70,6 @@ def _spare(bounds: dict[Place, int], needed: Mapping[int, int]) -> None:
         place = (EXTRACTED.name, at)
         if place in bounds:
             bounds[place] = min(bounds[place], offset)
-
-
-def _partitions(admin: AdminClient) -> int:
-    return len(admin.list_topics(EXTRACTED.name, timeout=_SECONDS).topics[EXTRACTED.name].partitions)
 
 
 def _low(admin: AdminClient, places: list[Place]) -> dict[Place, int]:

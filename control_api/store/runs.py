@@ -53,6 +53,10 @@ class Run:
     def carried_out(self) -> Task:
         return self.spec if self.waiver is None else without_methods(self.spec, self.waiver.tables)
 
+    def waives(self, table: str) -> bool:
+        """Whether the table is carried out without anonymization."""
+        return self.waiver is not None and table in self.waiver.tables
+
     @property
     def planned(self) -> bool:
         return self.partitions is not None

@@ -7,25 +7,17 @@ and it is said what could be kept. Texts are named as those of Mondrian's groups
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from processors.anonymize.protocol import Formed
 from processors.privacy.climb import climb
 from processors.privacy.demands import Demands
 from processors.privacy.dimension import Dimension, Grain, encode
 from processors.privacy.lattice import search
 from processors.privacy.levels import Levels
 from processors.privacy.unreachable import Unreachable
-
-
-@dataclass(frozen=True)
-class Generalized:
-    """The quasi-identifiers as published, row by row, and which rows stay."""
-
-    columns: pl.DataFrame
-    kept: pl.Series
 
 
 def generalized(
@@ -36,7 +28,7 @@ def generalized(
     limit: float,
     loss: str,
     population: pl.DataFrame | None = None,
-) -> Generalized | Unreachable:
+) -> Formed | Unreachable:
     """Raises `MisfitError` where there are more combinations of levels than can be looked through, or where the
     population lacks somebody of the table."""
     coded = _coded(table, dimensions)
@@ -46,7 +38,7 @@ def generalized(
     if isinstance(found, Unreachable):
         return found
     texts = [one.named(one.encode(coded[name]), found.levels[name]).alias(name) for name, one in levels.items()]
-    return Generalized(pl.DataFrame(texts), pl.Series(found.kept))
+    return Formed(pl.DataFrame(texts), pl.Series(found.kept))
 
 
 def _coded(table: pl.DataFrame, dimensions: Mapping[str, Dimension]) -> pl.DataFrame:

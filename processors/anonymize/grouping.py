@@ -188,8 +188,7 @@ def _by_levels(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Unrea
         None if wanted.presence is None or not table.height else (wanted.presence.delta[0], wanted.presence.delta[1]),
     )
     population = population if asked.presence is not None else None
-    found = generalized(table, axes, wanted.grains, asked, wanted.limit, wanted.loss, population)
-    return found if isinstance(found, Unreachable) else Formed(found.columns, found.kept)
+    return generalized(table, axes, wanted.grains, asked, wanted.limit, wanted.loss, population)
 
 
 def _check(wanted: Wanted, columns: Columns) -> None:

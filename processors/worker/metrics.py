@@ -68,6 +68,12 @@ def work_done() -> float:
     return _work
 
 
+def grouped(method: str, rows: int, seconds: float) -> None:
+    """Groups were formed of so many rows."""
+    GROUPING_SECONDS.labels(method).observe(seconds)
+    GROUPED.labels(method).inc(rows)
+
+
 @contextmanager
 def computing() -> Iterator[None]:
     """A core is at work, however long it takes. On the loop only."""

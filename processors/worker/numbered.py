@@ -56,8 +56,7 @@ def number(part: RunPart, name: str) -> Numbered:
         found = methods.group.number(frame.select(methods.looks) for frame in latest(segments))
     except Fatal as error:
         raise Fatal(f"table {name}: {error}") from error
-    metrics.GROUPING_SECONDS.labels(methods.group_method).observe(perf_counter() - started)
-    metrics.GROUPED.labels(methods.group_method).inc(len(found.of_row))
+    metrics.grouped(methods.group_method, len(found.of_row), perf_counter() - started)
     return found
 
 

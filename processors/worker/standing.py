@@ -92,8 +92,7 @@ def _form(part: RunPart, output: OutputPlan, rows: pl.DataFrame, identity: str, 
         leaving = output.methods.leaving(rows, rows.get_column(identity), part.info.key, window, _others(output, state))
     except Fatal as error:
         raise Fatal(f"table {output.name}: {error}") from error
-    metrics.GROUPING_SECONDS.labels(output.methods.group_method).observe(perf_counter() - started)
-    metrics.GROUPED.labels(output.methods.group_method).inc(rows.height)
+    metrics.grouped(output.methods.group_method, rows.height, perf_counter() - started)
     if output.linked is not None and leaving.linked is not None:
         names = list(output.linked.output)
         rank = pl.struct(names).hash(seed(part.info.key, output.linked.name))
@@ -179,24 +178,27 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
     for table, rows in after.survivors.rows.items():
         found[table]["prepared"] = rows.height
     for table, groups in after.numbered.items():
-        found[table]["prepared"] = len(groups.of_row) - groups.left_out
-        if groups.left_out:
-            rule = f"{part.info.plan.tables[table].output_plan.methods.group_method}.suppressed"
-            add_counts(found[table], {"dropped": {rule: groups.left_out}})
-    outputs = part.info.plan.outputs()
-    for table, now in after.windows.items():
-        why = not_shown(now, after.survivors.rows[table].height)
-        found[table]["prepared"] -= sum(why.values())
-        method = outputs[table].methods.group_method
-        add_counts(found[table], {"dropped": {f"{method}.{one}": count for one, count in why.items()}})
+        found[table]["prepared"] = len(groups.of_row)
     for table, derived in after.derived.items():
         found[table] = {**derived.counts} | ({"withheld": derived.withheld} if derived.withheld else {})
     found |= {table: {"read": rows.height, "prepared": rows.height} for table, rows in after.beside.items()}
-    for table, left_out in after.left_out.items():
-        found[table]["prepared"] -= sum(left_out.values())
-        rules = {f"{method}.suppressed": count for method, count in left_out.items()}
-        found[table]["dropped"] = {**found[table].get("dropped", {}), **rules}
+    for table, rules in _staying(part, after):
+        found[table]["prepared"] -= sum(rules.values())
+        add_counts(found[table], {"dropped": rules})
     return found
+
+
+def _staying(part: RunPart, after: State) -> Iterator[tuple[str, dict[str, int]]]:
+    """Of each table that is grouped how many records don't leave, by the rule that keeps them."""
+    outputs = part.info.plan.outputs()
+    for table, groups in after.numbered.items():
+        if groups.left_out:
+            yield table, {f"{outputs[table].methods.group_method}.suppressed": groups.left_out}
+    for table, now in after.windows.items():
+        why = not_shown(now, after.survivors.rows[table].height)
+        yield table, {f"{outputs[table].methods.group_method}.{one}": count for one, count in why.items()}
+    for table, left_out in after.left_out.items():
+        yield table, {f"{method}.suppressed": count for method, count in left_out.items()}
 
 
 def _changed(old: pl.DataFrame, new: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
