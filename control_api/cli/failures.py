@@ -13,7 +13,6 @@ import typer
 from control_api.cli.output import answer
 from schemas.errors import Conflict, Denied, Fatal, InvalidInput, MetalError, NotFound, Retriable
 
-DONE: Final = 0
 FAILED: Final = 1
 WRONG: Final = 2
 UNREACHABLE: Final = 3

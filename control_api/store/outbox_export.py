@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 import adbc_driver_postgresql.dbapi as adbc
 import fastavro
@@ -30,7 +30,6 @@ from schemas.columns import DECIMAL_PRECISION, polars_type
 from schemas.errors import Retriable
 
 Format = Literal["jsonl", "csv", "parquet", "avro"]
-FORMATS: Final[tuple[str, ...]] = get_args(Format)
 MEDIA_TYPES: Final[dict[Format, str]] = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv; charset=utf-8",

@@ -113,17 +113,6 @@ def eligible(frame: pl.DataFrame, sensitive: str, diversity: int, draw: Draw, su
     return (turn <= most).alias("eligible")
 
 
-def reconstruction_error(st: pl.DataFrame) -> float:
-    """The squared error of putting the table together again from both outputs, summed over its records."""
-    squares = (pl.col(COUNT) ** 2).sum() / pl.col(COUNT).sum()
-    return float(st.group_by(GROUP).agg(error=pl.col(COUNT).sum() - squares)["error"].sum())
-
-
-def least_error(records: int, diversity: int) -> float:
-    """What no two outputs of this diversity fall below; what comes out here exceeds it by a factor of 1 + 1/records."""
-    return records * (1 - 1 / diversity)
-
-
 def _codes(frame: pl.DataFrame, column: str) -> Ints:
     """Whole numbers for the values, in the order in which they come up."""
     each = frame.select(pl.col(column).alias("v")).unique(maintain_order=True).with_row_index("c")

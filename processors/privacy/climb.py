@@ -13,21 +13,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import polars as pl
 
 from processors.anonymize.grid import network
 from processors.privacy.dimension import Dimension, Grain
-from processors.privacy.level_choice import form_of
-from processors.privacy.level_forms import NETWORKS
 from processors.privacy.levels import Codes, Floats, Levels, levels_of, whole
 from processors.privacy.naming import ANY, NULL
 from processors.privacy.scale import BELOW, UNITS, Scale, Unit, coarser, moment
 from processors.privacy.taxonomy import Flat, Taxonomy
 from processors.wrong_config import MisfitError
 
+NETWORKS: Final = ((24, 64), (16, 48), (8, 32))  # bits that remain of IPv4 and IPv6
+_CODE: Final = r"^[0-9A-Za-z]*[0-9][0-9A-Za-z]*$"
+_ADDRESS: Final = r"^([0-9]{1,3}\.){3}[0-9]{1,3}$|^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$"
 _HOURS: Final[dict[Unit, float]] = {
     "hour": 1.0, "day": 24.0, "month": 730.485, "quarter": 2191.455, "year": 8765.82, "decade": 87658.2,
 }  # fmt: skip
@@ -143,7 +144,7 @@ def _between(scale: Scale, grain: Grain, start: int, size: int) -> str:
 
 def _side_by_side(flat: Flat, values: Codes) -> Steps:
     texts = pl.Series([*flat.leaves, ANY], dtype=pl.String).gather(values - 1)
-    form = form_of(texts) if flat.kind == "string" else None
+    form = _form(texts) if flat.kind == "string" else None
     names, shares, told = [texts], [np.zeros(len(texts))], "all values are one group"
     if form == "address":
         cut = [texts.to_frame("v").select(network(pl.col("v"), *bits)).to_series() for bits in NETWORKS]
@@ -159,6 +160,15 @@ def _side_by_side(flat: Flat, values: Codes) -> Steps:
         shares += [np.full(len(texts), 1 - one / length) for one in keep]
         told = f"first characters: {', '.join(map(str, keep))}"
     return *_topped(names, shares, len(texts)), told
+
+
+def _form(texts: pl.Series) -> Literal["address", "code"] | None:
+    """What all of these texts are: addresses, or codes of one length."""
+    if len(texts) and texts.str.contains(_ADDRESS).all():
+        return "address"
+    lengths = texts.str.len_chars()
+    alike = lengths.n_unique() == 1 and lengths[0] > 1 and texts.str.contains(_CODE).all()
+    return "code" if alike else None
 
 
 def _topped(names: list[pl.Series], shares: list[Floats], count: int) -> tuple[list[pl.Series], list[Floats]]:

@@ -13,16 +13,6 @@ import polars as pl
 Losses = Mapping[str, float]  # published name: its NCP
 
 
-def interval_loss(lower: pl.Series, upper: pl.Series, whole: float) -> pl.Series:
-    """Of each cell of a number: the extent of its group against the whole extent; a cell without bounds loses 1."""
-    if whole < 0:
-        raise ValueError("an extent is 0 or more")
-    share = ((upper - lower).cast(pl.Float64) / whole if whole else upper.is_null().cast(pl.Float64)).fill_null(1.0)
-    if share.is_nan().any() or (share < 0).any() or (share > 1).any():
-        raise ValueError("a group is wider than the whole, or its bounds are the wrong way round")
-    return share
-
-
 def group_losses(rows: Sequence[Sequence[str]]) -> dict[str, float]:
     """NCP of every name of a hierarchy in ARX's form: the leaves below it against all leaves, 0 for a single one.
 
@@ -33,16 +23,6 @@ def group_losses(rows: Sequence[Sequence[str]]) -> dict[str, float]:
         for name in row:
             leaves.setdefault(name, set()).add(row[0])
     return {name: 0.0 if len(below) == 1 else len(below) / len(rows) for name, below in leaves.items()}
-
-
-def named_loss(cells: pl.Series, losses: Losses) -> pl.Series:
-    """Of each cell of a column of groups by name; a null loses 1, a name that the hierarchy lacks is a ValueError."""
-    names = pl.Series(list(losses), dtype=pl.String)
-    costs = pl.Series(list(losses.values()), dtype=pl.Float64)
-    found = cells.cast(pl.String).replace_strict(names, costs, default=None, return_dtype=pl.Float64)
-    if found.null_count() > cells.null_count():
-        raise ValueError(f"{cells.name} holds a name that its hierarchy lacks")
-    return found.fill_null(1.0)
 
 
 def ncp(columns: Sequence[pl.Series], suppressed: int = 0) -> float:

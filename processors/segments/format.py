@@ -227,10 +227,6 @@ def from_bytes(payload: bytes, key: bytes) -> Segment:
     return open_segment(lambda offset, length: payload[offset : offset + length], key)
 
 
-def sorted_by_hash(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.sort(HASH, maintain_order=True)
-
-
 def wanted(frames: Sequence[pl.DataFrame]) -> Hashes:
     """The distinct hashes of the frames, sorted."""
     parts = [frame.get_column(HASH).to_numpy() for frame in frames]

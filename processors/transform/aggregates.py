@@ -22,7 +22,7 @@ from processors.transform.expression import (
     position_of,
 )
 from processors.transform.small_groups import SmallGroupsPlan, read_small_groups
-from processors.wrong_config import ConfigError, Wrong
+from processors.wrong_config import Wrong
 from schemas.columns import DEFAULT_SCALE, ColumnType
 from schemas.task.form import meant
 from schemas.task.model import Aggregate, Kind
@@ -104,14 +104,6 @@ def read_aggregate(aggregate: Aggregate, columns: Mapping[str, Kind | ColumnType
     groups = {group.name: group.kind for group in by.values()}
     small, more = read_small_groups(aggregate, groups, kinds)
     return AggregatePlan(tuple(by.values()), tuple(found), small), mistakes + more
-
-
-def compile_aggregate(aggregate: Aggregate, columns: Mapping[str, Kind | ColumnType]) -> AggregatePlan:
-    """The step over these columns; raises `ConfigError` with every mistake."""
-    plan, mistakes = read_aggregate(aggregate, columns)
-    if mistakes:
-        raise ConfigError(mistakes)
-    return plan
 
 
 def _group(text: str, kinds: Mapping[str, Kind]) -> GroupColumn:

@@ -14,7 +14,7 @@ import polars as pl
 
 from processors.outcome import REJECT_COLUMN, REJECT_REASON, REJECT_RULE, Outcome, rejected_none
 from processors.transform.expression import Compiled, ExpressionError, compile_expression, kinds_of
-from processors.wrong_config import ConfigError, Path, Wrong
+from processors.wrong_config import Path, Wrong
 from schemas.columns import ColumnType
 from schemas.task.model import Kind, Step
 
@@ -144,11 +144,3 @@ def read_steps(
         if step.derive is not None:
             compiler.derive(step.derive, (index, "derive"))
     return RecordTransform(compiler.columns, tuple(compiler.operations)), compiler.mistakes
-
-
-def compile_steps(steps: Sequence[Step], columns: Mapping[str, Kind | ColumnType]) -> RecordTransform:
-    """The steps over these columns; raises `ConfigError` with every mistake. An aggregate is not its matter."""
-    transform, mistakes = read_steps(steps, columns)
-    if mistakes:
-        raise ConfigError(mistakes)
-    return transform

@@ -15,8 +15,6 @@ from processors.aggregate.noisy import Ask, nobody_asks
 from processors.plan import TaskPlan
 from schemas.errors import NotFound
 
-GONE = frozenset({"stopped", "failed"})
-
 
 @dataclass(frozen=True)
 class RunInfo:

@@ -12,7 +12,6 @@ from schemas.task.model import Prefer, Source, Step, Table, Task
 from schemas.task.text import Finding, Place
 
 KINDS: Final = ("filter", "derive", "aggregate")
-_SOURCE_KEYS: Final = frozenset(Source.model_fields)
 
 
 def check_tables(task: Task, components: Components) -> Iterator[Finding]:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors.aggregate.group import aggregate
-from processors.transform.aggregates import compile_aggregate
 from schemas.errors import Fatal
 from schemas.task.model import Aggregate, Kind
+from tests.processors.transform.compiled import compile_aggregate
 
 COLUMNS = {"g": Kind("string"), "i": Kind("int64"), "d": Kind("decimal", 2), "f": Kind("float64"), "s": Kind("string")}
 SCHEMA = {name: kind.polars for name, kind in COLUMNS.items()}

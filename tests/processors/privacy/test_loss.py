@@ -14,13 +14,9 @@ from processors.privacy.loss import (
     average_class_size,
     discernibility,
     group_losses,
-    interval_loss,
-    named_loss,
     ncp,
 )
 from tests.processors.privacy import slow
-
-TREE = [["Oslo", "Norway", "*"], ["Bergen", "Norway", "*"], ["Rome", "Italy", "*"]]
 
 
 @pytest.mark.parametrize("column", sorted(hierarchies()))
@@ -29,28 +25,6 @@ def test_names_lose_what_they_hide(column: str) -> None:
     losses = group_losses(rows)
     for name in {cell for row in rows for cell in row}:
         assert losses[name] == pytest.approx(float(slow.leaves_below(rows, name)))
-
-
-def test_a_tree_cell_by_cell() -> None:
-    cells = pl.Series("city", ["Oslo", "Norway", "Italy", "*", None])
-    assert named_loss(cells, group_losses(TREE)).to_list() == pytest.approx([0, 2 / 3, 0, 1, 1])
-
-
-def test_a_name_that_is_not_in_the_tree_is_refused() -> None:
-    with pytest.raises(ValueError, match="city holds a name"):
-        named_loss(pl.Series("city", ["Atlantis", None]), group_losses(TREE))
-
-
-def test_intervals() -> None:
-    lower, upper = pl.Series([20, 30, None]), pl.Series([30, 30, None])
-    assert interval_loss(lower, upper, 50).to_list() == pytest.approx([0.2, 0.0, 1.0])
-    assert interval_loss(upper, upper, 0).to_list() == [0.0, 0.0, 1.0]
-
-
-@pytest.mark.parametrize("whole", [-1, 5])
-def test_an_interval_beyond_the_whole_is_refused(whole: int) -> None:
-    with pytest.raises(ValueError, match=r"extent|wider"):
-        interval_loss(pl.Series([20]), pl.Series([30]), whole)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=20), st.integers(0, 5))

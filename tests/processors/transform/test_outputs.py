@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from processors.transform.aggregates import compile_aggregate
 from processors.transform.outputs import input_columns, output_columns, outputs, projection, table_plan
 from processors.wrong_config import ConfigError
 from schemas.task.model import Aggregate, Kind, Task
 from schemas.task.text import parse
+from tests.processors.transform.compiled import compile_aggregate
 
 ROOT = Path(__file__).parents[3]
 KINDS = {

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.transform.steps import compile_steps
 from processors.wrong_config import ConfigError
 from schemas.columns import HASH, LINE
 from schemas.task.model import Kind, Step
+from tests.processors.transform.compiled import compile_steps
 
 COLUMNS = {"id": Kind("int64"), "text": Kind("string"), "x": Kind("int64")}
 
