@@ -8,29 +8,21 @@ at. What is told in messages are numbers of groups, never a value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from control_api.actions.context import Context
-from control_api.actions.promised import asked_of, kinds_of, visible
-from control_api.actions.run_tables import compiled
+from control_api.actions.released_rows import kept, made
 from control_api.actions.waivers import open_rows
 from control_api.store import audit, published, releases
 from control_api.store.db import Connection
-from control_api.store.outbox import IDENTITY, plan_of
+from control_api.store.outbox import plan_of
 from control_api.store.outbox_export import Format, address_of, export
-from control_api.store.published import Wanted
 from control_api.store.releases import Release
 from control_api.store.runs import Run, get_run
-from processors.anonymize.runner import CompiledMethods
-from processors.privacy.requested import GROUP, Request
-from processors.privacy.versions import Scope, Shape, Version, in_words, told
-from processors.wrong_config import ConfigError
-from schemas.columns import ColumnType
+from processors.privacy.versions import Version, advice, in_words, told
 from schemas.errors import Conflict
-
-VALUES: Final = 2  # of a sensitive column that a group has at least, where no number is asked for
 
 
 @dataclass(frozen=True)
@@ -75,8 +67,7 @@ class Checked:
         return (
             f"table {self.table} of run {self.run.run} can't leave: compared with what was exported of run "
             f"{worst.release.run} on {worst.release.at:%Y-%m-%d}{others}, it tells groups of fewer than {self.k}: "
-            f"{in_words(worst.found)}. Export it when at least {self.k} have come, left or changed wherever anyone "
-            "has, or publish only records that were not exported before"
+            f"{in_words(worst.found)}. {advice(worst.found, self.k)}"
         )
 
 
@@ -139,12 +130,12 @@ def _checked(ctx: Context, run: str, table: str, provenance: bool) -> Checked | 
 
 def _check(conn: Connection, url: str, at: str, run: Run, table: str, provenance: bool) -> Checked | None:
     """None for a table without a group guarantee."""
-    kept = _kept(conn, run, table)
-    if kept is None:
+    of = kept(conn, run, table)
+    if of is None:
         return None
-    base, request, columns, methods = kept
+    base = of.table
     releases.lock(conn, run.task, base)
-    version = _version(url, at, run, base, request, columns, methods, provenance and base == table)
+    version = made(url, at, run, of, provenance and base == table)
     digest = version.digest
     known = releases.known(conn, run.task, base, digest)
     first: dict[str, Release] = {}
@@ -154,97 +145,4 @@ def _check(conn: Connection, url: str, at: str, run: Run, table: str, provenance
     if not known:  # else everything that left since was compared with it
         earlier = releases.contents(conn, run.task, base)
         against = [Against(first[name], told(one, version)) for name, one in earlier]
-    return Checked(run, base, request.k or VALUES, digest, version, known, against)
-
-
-def _kept(
-    conn: Connection, run: Run, table: str
-) -> tuple[str, Request, Mapping[str, ColumnType], CompiledMethods] | None:
-    """The table that groups are promised of, what is promised, its columns and methods."""
-    try:
-        plans = compiled(run.carried_out).outputs()
-    except ConfigError as error:
-        why = f"its task has what this version of mETaL can't read ({error}), so what it promises isn't known"
-        right = "run the task again, or export it in the version that it ran in"
-        raise Conflict(f"table {table} of run {run.run} can't leave: {why}; {right}") from error
-    base = next((name for name, plan in plans.items() if plan.methods.linked == table), table)
-    if base not in plans:
-        return None
-    columns = plan_of(conn, run.run, base).columns
-    for request in asked_of(run, base)[1]:
-        seen = visible(columns, request)
-        if seen.quasi_identifiers:
-            return base, seen, columns, plans[base].methods
-    return None
-
-
-def _version(
-    url: str,
-    at: str,
-    run: Run,
-    table: str,
-    request: Request,
-    columns: Mapping[str, ColumnType],
-    methods: CompiledMethods,
-    provenance: bool,
-) -> Version:
-    identity, scope = _identity(url, at, run, table, columns, methods, provenance)
-    apart = methods.linked is not None
-    regions = () if apart else request.quasi_identifiers
-    most, counted = (1, False)
-    if request.subject is not None and not apart:
-        most, counted = published.rows_of_one(url, at, run.run, table, regions, request.subject)
-    sensitive = () if apart else request.sensitive
-    plain = {*regions, *sensitive, *identity, *([GROUP] if apart else [])}
-    wanted = Wanted(
-        (*regions, *sensitive),
-        identity,
-        request.subject if identity and counted else None,
-        [name for name in columns if name not in plain],
-        (methods.linked or "", methods.group.suffix) if apart and methods.group else None,
-    )
-    shape = Shape(
-        run=run.run,
-        columns=tuple(columns),
-        quasi_identifiers=regions,
-        sensitive=sensitive,
-        k=request.k or VALUES,
-        distinct=tuple(_values(request, name) for name in sensitive),
-        kinds={name: kind for name, kind in kinds_of(run, table).items() if name in regions},
-        hierarchies={name: rows for name, rows in request.hierarchies.items() if name in regions},
-        levels=request.search == "full_domain",
-        rows_of_one=most,
-        identity=identity,
-        scope=scope,
-        apart=apart,
-    )
-    return Version(shape, published.published(url, at, run.run, table, wanted))
-
-
-def _values(request: Request, column: str) -> int:
-    """How many values of a sensitive column are asked for, as far as they are counted one by one."""
-    asked = [int(one.l) for one in request.diversity if one.column == column and one.kind == "distinct"]
-    return max([VALUES, *asked])
-
-
-def _identity(
-    url: str,
-    at: str,
-    run: Run,
-    table: str,
-    columns: Mapping[str, ColumnType],
-    methods: CompiledMethods,
-    provenance: bool,
-) -> tuple[tuple[str, ...], Scope]:
-    """What tells a published row from all others and stays the same: in all runs of the task, or in this one."""
-    declared = run.spec.tables[table].primary_key
-    key: Sequence[str] = declared.columns if declared is not None else ()
-    written = {
-        name for one in (*methods.treatments, *([methods.group] if methods.group else [])) for name in one.outputs
-    }
-    if key and set(key) <= set(columns):
-        if written.isdisjoint(key):
-            return tuple(key), "task"
-        if published.unique(url, at, run.run, table, key):
-            return tuple(key), "run"
-    return ((IDENTITY,), "run") if provenance else ((), "")
+    return Checked(run, base, of.k, digest, version, known, against)

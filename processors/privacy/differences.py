@@ -15,6 +15,10 @@ OUTSIDE_AFTER: Final = "outside after"  # in class `before`, and not in class `a
 OUTSIDE_BEFORE: Final = "outside before"
 VALUE: Final = "value"  # everyone in both classes (or who left, or came) has one of too few values
 UNDECIDED: Final = "undecided"
+FEW: Final = "few"  # of totals: a group whose figures differ by fewer than k subjects
+UNCOUNTED: Final = "uncounted"  # or by nobody knows how many
+OVER: Final = "total"  # what several groups add up to
+MERGED: Final = "merged"  # groups that became others
 
 FOUND: Final = {"kind": pl.String, "before": pl.Int64, "after": pl.Int64, "fewest": pl.Int64, "most": pl.Int64}
 Finding = tuple[str, int | None, int | None, int, int]

@@ -3,7 +3,7 @@
 Kept is what everybody can read in it: the multiset of published regions and sensitive values, and of all other columns
 a hash. Rows are told apart by an identity where one was published: then they are linked (differencing.py). Else two
 attackers are asked, one who takes records for the same whose sensitive values are equal, and one who asks besides that
-all other published columns are. Knows no table and no store.
+all other published columns are. Of a table of totals all columns are kept (totals.py). Knows no table and no store.
 """
 
 from __future__ import annotations
@@ -21,15 +21,20 @@ from processors.privacy.differences import (
     CAME,
     CHANGED,
     COMMON,
+    FEW,
     LEFT,
+    MERGED,
     OUTSIDE_AFTER,
     OUTSIDE_BEFORE,
+    OVER,
+    UNCOUNTED,
     UNDECIDED,
     VALUE,
 )
 from processors.privacy.differencing import compare
 from processors.privacy.overlaps import Meets
 from processors.privacy.regions import Naming, meets
+from processors.privacy.totals import Totals, compared
 from schemas.columns import ColumnType
 
 COUNT: Final = "~n"
@@ -47,6 +52,7 @@ class Shape:
     """How to read what was kept. `columns` are all that were published, `kinds` the types before that.
 
     `apart`: the sensitive column stands in a table of its own; then nothing but identity, rest and values is kept.
+    `totals`: rows are groups that figures are told of; then all columns are kept.
     """
 
     run: str
@@ -62,6 +68,7 @@ class Shape:
     identity: tuple[str, ...] = ()
     scope: Scope = ""
     apart: bool = False
+    totals: Totals | None = None
 
     def document(self) -> dict[str, Any]:
         found: dict[str, Any] = _SHAPE.dump_python(self, mode="json")
@@ -109,7 +116,10 @@ class Version:
 def told(earlier: Version, later: Version) -> dict[str, int]:
     """What comparing both would tell, by its kind; empty if nothing that either alone does not."""
     one, other = earlier.shape, later.shape
-    if one.apart != other.apart or _lost(one, other) or _lost(other, one):
+    if one.totals is not None and other.totals is not None:
+        return compared(earlier.rows, later.rows, one.totals, other.totals, min(one.k, other.k))
+    alike = one.apart == other.apart and (one.totals is None) == (other.totals is None)
+    if not alike or _lost(one, other) or _lost(other, one):
         return {UNDECIDED: 1}
     if one.apart:
         return _moved(earlier, later)
@@ -190,6 +200,22 @@ def in_words(found: Mapping[str, int]) -> str:
     return ", ".join(told_of)
 
 
+def advice(found: Mapping[str, int], k: int) -> str:
+    """What lets such a table leave."""
+    if found.keys() & {UNCOUNTED, FEW, OVER, MERGED}:
+        count = "Add a count of subjects to the table, since without one nobody knows how many changed; export" * (
+            UNCOUNTED in found
+        )
+        return (
+            f"{count or 'Export'} it when each group and total that changed has at least {k} subjects more or fewer, "
+            "or tell it in larger groups or with noise"
+        )
+    return (
+        f"Export it when at least {k} have come, left or changed wherever anyone has, or publish only records that "
+        "were not exported before"
+    )
+
+
 _WORDS: Final = {
     LEFT: "of who left",
     CAME: "of who came",
@@ -200,4 +226,8 @@ _WORDS: Final = {
     VALUE: "with too few values",
     MOVED: "records that stand among other values now",
     UNDECIDED: "that are not decided",
+    FEW: "groups that changed by fewer",
+    UNCOUNTED: "groups that changed by nobody knows how many",
+    OVER: "totals over groups that changed by fewer",
+    MERGED: "sets of groups that became others",
 }

@@ -157,8 +157,8 @@ def test_no_two_states_single_anyone_out_while_records_come_change_and_go(rig: R
             feed.tell(people, op)
             time.sleep(0.4)
         rig.ready()
-        eventually(lambda: _read(rig, run, feed.told), 60, "all records are read")
-        eventually(lambda: not _waiting(rig, run), 3 * DELAY + 10, "nothing waits for more than three windows")
+        eventually(lambda: read(rig, run, feed.told), 60, "all records are read")
+        eventually(lambda: not waiting(rig, run), 3 * DELAY + 10, "nothing waits for more than three windows")
         feed.tell(range(560, 572))  # less than a window, and the run ends at once
         rig.call("POST", f"/runs/{run}/finish")
         report = rig.wait(run)
@@ -174,11 +174,11 @@ def test_no_two_states_single_anyone_out_while_records_come_change_and_go(rig: R
     _certified(rig, run, tmp_path)
 
 
-def _read(rig: Rig, run: str, told: int) -> bool:
+def read(rig: Rig, run: str, told: int) -> bool:
     return bool(rig.report(run)["tables"]["person"]["read"] == told)
 
 
-def _waiting(rig: Rig, run: str) -> int:
+def waiting(rig: Rig, run: str) -> int:
     return int(rig.report(run)["tables"]["person"]["dropped"].get("generalize.waiting", 0))
 
 

@@ -96,8 +96,8 @@ def export(
 ) -> None:
     """Write all prepared records of a table as a file.
 
-    With --output the file appears whole or not at all. Of a table that promises groups it is a release: refused where
-    comparing it with an earlier one would tell on someone, as 'metal outbox check' says.
+    With --output the file appears whole or not at all. Of a table that promises groups, or of totals, it is a
+    release: refused where comparing it with an earlier one would tell on someone, as 'metal outbox check' says.
     """
     from control_api.cli import waiving
     from control_api.cli.client import Client
@@ -148,7 +148,7 @@ def check(run: RunName, name: TableName, provenance: Provenance = False, as_json
 
 
 def releases(run: RunName, as_json: AsJson = False) -> None:
-    """List the exports of a task's tables that promise groups."""
+    """List the exports of a task's tables that promise groups, and of totals."""
     from control_api.cli.client import Client
     from control_api.cli.naming import of_run
 
