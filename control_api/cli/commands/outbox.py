@@ -148,7 +148,7 @@ def check(run: RunName, name: TableName, provenance: Provenance = False, as_json
 
 
 def releases(run: RunName, as_json: AsJson = False) -> None:
-    """List the exports of a task's tables that promise groups, and of totals."""
+    """List the exports of a task's tables that are compared."""
     from control_api.cli.client import Client
     from control_api.cli.naming import of_run
 
