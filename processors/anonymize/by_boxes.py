@@ -15,10 +15,11 @@ import polars as pl
 from processors.anonymize.coded import Coded
 from processors.anonymize.protocol import Columns, Numbered
 from processors.privacy.classes import ascending, codes_of
-from processors.privacy.dimension import Grain, dimension
+from processors.privacy.dimension import Grain, dimension, encode, survey
 from processors.privacy.guard import Sensitive
-from processors.privacy.mondrian import classes
+from processors.privacy.mondrian import Classes, classes
 from processors.privacy.points import Codes
+from processors.privacy.populated import Population, Rows, classes_among
 from processors.privacy.shortfall import Infeasible
 
 Asked = Mapping[str, tuple[Any, Any]]  # sensitive column: what is asked of its diversity and closeness
@@ -33,29 +34,39 @@ def numbered(
     subject: str | None,
     limit: float,
     outliers: float,
+    population: tuple[pl.DataFrame, tuple[float, float]] | None = None,
 ) -> Numbered | Infeasible:
-    """`grains`: of every quasi-identifier how finely it may be published."""
+    """`grains`: of every quasi-identifier how finely it may be published. `population`: everyone who might be in the
+    table, and the share of a group's people that the table has of them, at least and at most."""
     coded = {name: Coded(columns[name]) for name in (*grains, *sensitive)}
     subjects: list[Codes] = []
+    unknown = 0  # records that tell no subject
     for part in parts:
         for name, one in coded.items():
             one.add(part[name])
         if subject is not None:  # equal ones have equal numbers, and records without a subject are all of one
             subjects.append(part[subject].hash().to_numpy())
-    axes = {name: dimension(columns[name], grain, coded[name].survey()) for name, grain in grains.items()}
-    result = classes(
-        list(axes.values()),
-        [coded[name].taken(one.encode) for name, one in axes.items()],
-        k,
-        subject=None if subject is None else np.concatenate([*subjects, np.empty(0, dtype=np.uint64)]),
-        sensitive=[_sensitive(name, coded[name], *asked) for name, asked in sensitive.items()],
-        suppression_limit=limit,
-        outliers=outliers,
-    )
+            unknown += part[subject].null_count()
+    known = {name: one.survey() for name, one in coded.items() if name in grains}
+    if population is not None:
+        known = {name: one.joined(survey(population[0][name], columns[name].type)) for name, one in known.items()}
+    axes = {name: dimension(columns[name], grain, known[name]) for name, grain in grains.items()}
+    codes = [coded[name].taken(one.encode) for name, one in axes.items()]
+    own = None if subject is None else np.concatenate([*subjects, np.empty(0, dtype=np.uint64)])
+    values = [_sensitive(name, coded[name], *asked) for name, asked in sensitive.items()]
+    limits = {"suppression_limit": limit, "outliers": outliers}
+    result: Classes | Infeasible
+    if population is None:
+        result = classes(list(axes.values()), codes, k, subject=own, sensitive=values, **limits)
+    else:
+        everyone = Population(encode(axes, population[0]), population[1])
+        rows = Rows(codes, own, values)
+        result = classes_among(list(axes.values()), rows, k, everyone, unknown=unknown, **limits)
     if isinstance(result, Infeasible):
         return result
     texts = zip(axes, result.names(list(axes.values())), strict=True)
-    return Numbered(result.of_row, pl.DataFrame([text.alias(name) for name, text in texts]))
+    names = pl.DataFrame([text.alias(name) for name, text in texts])
+    return Numbered(result.of_row, names, result.presence)
 
 
 def _sensitive(name: str, coded: Coded, diversity: Any, closeness: Any) -> Sensitive:

@@ -92,7 +92,7 @@ class Generalize:
 
         presence: Presence | None = Field(
             default=None,
-            description="full_domain: how sure anyone may be that somebody of a population is in the table.",
+            description="How sure anyone may be that somebody of a population is in the table.",
         )
 
         @model_validator(mode="after")
@@ -105,18 +105,12 @@ class Generalize:
                 raise MisfitError("asks for groups of single columns", "give quasi_identifiers instead of columns")
             if "loss" in self.model_fields_set and self.search != "full_domain":
                 raise MisfitError("is for nothing", "give search: full_domain, or leave it out", ("loss",))
-            self._check_presence()
-            if self.window is not None:
-                self._check_window()
-            return self
-
-        def _check_presence(self) -> None:
-            if self.presence is not None and self.search != "full_domain":
-                # groups of Mondrian may have names that hold others: then nobody knows which one a person is in
-                raise MisfitError("can't be kept by this search", "give search: full_domain", ("presence",))
             if self.presence is not None and self.presence.delta[0] > 0 and self.suppression_limit > 0:
                 wrong = "asks for somebody of every group to be there, and lets groups be suppressed"
                 raise MisfitError(wrong, "leave suppression_limit out, or begin delta at 0", ("presence", "delta"))
+            if self.window is not None:
+                self._check_window()
+            return self
 
         def _check_window(self) -> None:
             for name in ("t", "presence"):
@@ -230,5 +224,5 @@ def _needs(config: Generalize.Config, columns: Columns) -> Needs:
             for name, rows in trees.items()
         },
         limit=config.suppression_limit,
-        complete=config.search == "mondrian" and not config.suppression_limit,
+        complete=config.search == "mondrian" and not config.suppression_limit and config.presence is None,
     )

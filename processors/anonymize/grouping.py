@@ -18,8 +18,9 @@ from processors.anonymize.full_domain import generalized
 from processors.anonymize.protocol import Batch, Beside, Columns, Formed, Numbered, Treatment, column_of
 from processors.privacy import requested
 from processors.privacy.climb import check as check_steps
+from processors.privacy.covers import unclear
 from processors.privacy.demands import Demands
-from processors.privacy.dimension import Grain, dimension, survey, surveys
+from processors.privacy.dimension import Grain, Survey, dimension, survey, surveys
 from processors.privacy.shortfall import Infeasible
 from processors.privacy.unreachable import Unreachable
 from processors.wrong_config import MisfitError
@@ -123,6 +124,8 @@ class Wanted:
 def grouping(wanted: Wanted, columns: Columns) -> Treatment:
     """The treatment; raises `MisfitError` where what is declared does not fit the columns."""
     _check(wanted, columns)
+    if wanted.presence is not None and wanted.search == "mondrian":
+        _check_names(wanted, columns)
     names = wanted.quasi_identifiers
 
     def form(whole: Batch) -> Formed:
@@ -152,7 +155,7 @@ def grouping(wanted: Wanted, columns: Columns) -> Treatment:
     if wanted.presence is not None:
         at = ("presence", "population", "table")
         beside = [Beside(wanted.presence.population.table, {name: columns[name] for name in names}, at)]
-    in_parts = number if wanted.search == "mondrian" else None
+    in_parts = number if wanted.search == "mondrian" and wanted.presence is None else None
     keeps = {name: "t" if close else "l" for name, (_, close) in wanted.sensitive.items()}
     return Treatment(outputs, form=form, looks=tuple(looks), beside=tuple(beside), number=in_parts, keeps=keeps)
 
@@ -161,18 +164,42 @@ def _searched(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Infeas
     """The table in groups, or why there are none."""
     if wanted.search == "full_domain":
         return _by_levels(wanted, whole, columns)
-    found = _by_boxes(wanted, (whole.frame,), columns)
-    return found if isinstance(found, Infeasible) else Formed(*found.published(0, whole.frame.height))
+    found = _by_boxes(wanted, (whole.frame,), columns, _known(wanted, whole))
+    if isinstance(found, Infeasible):
+        return found
+    return Formed(*found.published(0, whole.frame.height), presence=found.presence)
 
 
-def _by_boxes(wanted: Wanted, parts: Iterable[pl.DataFrame], columns: Columns) -> Numbered | Infeasible:
+def _known(wanted: Wanted, whole: Batch) -> tuple[pl.DataFrame, tuple[float, float]] | None:
+    """Everyone of the population, and the bounds of their presence, where groups have to keep some."""
+    if wanted.presence is None:
+        return None
+    (least, most), everyone = wanted.presence.delta, whole.others[wanted.presence.population.table]
+    if whole.frame.height:
+        return everyone.select(wanted.quasi_identifiers), (least, most)
+    if least > 0 and everyone.height and not whole.window:
+        # Enforces: what has no records tells of everyone that he is not in it
+        raise Fatal(
+            f"no groups keep what is asked for: presence of at least {least:g} can't be kept: nobody of the "
+            f"{everyone.height:,} people of the population is in the table; give 0"
+        )
+    return None
+
+
+def _by_boxes(
+    wanted: Wanted,
+    parts: Iterable[pl.DataFrame],
+    columns: Columns,
+    population: tuple[pl.DataFrame, tuple[float, float]] | None = None,
+) -> Numbered | Infeasible:
     grains = {name: wanted.grains.get(name, Grain()) for name in wanted.quasi_identifiers}
-    return numbered(parts, columns, grains, wanted.k, wanted.sensitive, wanted.subject, wanted.limit, wanted.outliers)
+    asked = wanted.k, wanted.sensitive, wanted.subject, wanted.limit, wanted.outliers
+    return numbered(parts, columns, grains, *asked, population)
 
 
 def _by_levels(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Unreachable:
     table, names = whole.frame, wanted.quasi_identifiers
-    population = None if wanted.presence is None else whole.others[wanted.presence.population.table].select(names)
+    population, delta = _known(wanted, whole) or (None, None)
     everyone = table if population is None else pl.concat([table.select(names), population])
     kinds = {name: columns[name].type for name in names}
     axes = {
@@ -185,9 +212,8 @@ def _by_levels(wanted: Wanted, whole: Batch, columns: Columns) -> Formed | Unrea
         wanted.subject,
         tuple(one for several, _ in wanted.sensitive.values() for one in several),
         tuple(replace(one, order=whole_order(table[one.column], one.order)) for one in close),
-        None if wanted.presence is None or not table.height else (wanted.presence.delta[0], wanted.presence.delta[1]),
+        delta,
     )
-    population = population if asked.presence is not None else None
     return generalized(table, axes, wanted.grains, asked, wanted.limit, wanted.loss, population)
 
 
@@ -210,6 +236,17 @@ def _check(wanted: Wanted, columns: Columns) -> None:
         column_of(columns, subject, COUNTED, "subject")
         if subject in quasi_identifiers:
             raise MisfitError(f"{subject} is a quasi-identifier", "the subject is a column of its own", ("subject",))
+
+
+def _check_names(wanted: Wanted, columns: Columns) -> None:
+    """What groups hold is read from their names, so each name of a hierarchy has to stand for the same everywhere."""
+    for name, grain in wanted.grains.items():
+        if grain.rows is not None and unclear(dimension(columns[name], grain, Survey())):
+            raise MisfitError(
+                "has a name that stands for several groups, or is that of null or of everything",
+                "give each group a name of its own",
+                ("grain", name, "hierarchy"),
+            )
 
 
 def _check_grain(column: Column, grain: Grain, name: str, search: Search) -> None:

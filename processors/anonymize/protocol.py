@@ -44,21 +44,25 @@ class Beside:
 class Formed:
     """What a method makes of a whole table: the columns it writes, and which rows it leaves out (`kept` is false).
 
-    `linked`: the rows of a second table that it makes beside.
+    `linked`: the rows of a second table that it makes beside. `presence`: the least and the most share of a published
+    group's people in a population that the table has.
     """
 
     columns: pl.DataFrame
     kept: pl.Series
     linked: pl.DataFrame | None = None
+    presence: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Leaving:
-    """What all methods that look at a table as a whole let through, and how many records each of them left out."""
+    """What all methods that look at a table as a whole let through, and how many records each of them left out;
+    `presence` as the one says that formed groups."""
 
     rows: pl.DataFrame
     linked: pl.DataFrame | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    presence: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Numbered:
 
     of_row: NDArray[np.int32]
     names: pl.DataFrame
+    presence: tuple[float, float] | None = None
 
     def published(self, start: int, rows: int) -> tuple[pl.DataFrame, pl.Series]:
         """Of so many rows from one on: the columns that are written, and whether they stay."""

@@ -102,7 +102,7 @@ class CompiledMethods:
         others: Mapping[str, pl.DataFrame] | None = None,
     ) -> Leaving:
         """The same, and what each method left out; each sees what those before it let through."""
-        linked, left_out = None, dict[str, int]()
+        linked, presence, left_out = None, None, dict[str, int]()
         for method, one in self.wholes:
             if one.form is None:
                 continue
@@ -113,7 +113,8 @@ class CompiledMethods:
             table = pl.concat([rest, formed.columns], how="horizontal").filter(formed.kept)
             identities = identities.filter(formed.kept)
             linked = formed.linked if linked is None else linked
-        return Leaving(table, linked, {method: count for method, count in left_out.items() if count})
+            presence = formed.presence if presence is None else presence
+        return Leaving(table, linked, {method: count for method, count in left_out.items() if count}, presence)
 
     def apply(self, frame: pl.DataFrame, key: bytes, window: bool) -> pl.DataFrame:
         """The anonymized frame; `key` is the run's, and `frame` has the records' identities as `_id`.

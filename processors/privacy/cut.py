@@ -72,7 +72,7 @@ def cuts(
     for d in (d for d, axis in enumerate(axes) if axis.tree):
         at = np.flatnonzero(dimension[own] == d)
         cost[at] += DEEPER * axes[d].depth(code[places[at]], code[places[at] + 1])
-    chosen = _cheapest(own, cost)
+    chosen = cheapest(own, cost)
     return own[chosen], code[places[chosen]]
 
 
@@ -81,7 +81,7 @@ def each(numbers: NDArray[Any], sizes: Ints) -> Any:
     return numbers[0] if len(sizes) == 1 else np.repeat(numbers, sizes)
 
 
-def _cheapest(own: Ints, cost: Floats) -> Ints:
+def cheapest(own: Ints, cost: Floats) -> Ints:
     """The first of the cheapest places of each part."""
     starts = changes(own)
     least = np.minimum.reduceat(cost, starts)

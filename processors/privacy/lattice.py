@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from processors.privacy import everyone
 from processors.privacy.costs import COSTS
 from processors.privacy.demands import Demands, people
 from processors.privacy.levels import Levels
@@ -37,12 +38,10 @@ def search(
     own = {name: one.with_null() if _has_null(name, frame, population) else one for name, one in levels.items()}
     leaves = _leaves(frame, own, asked, population)
     if leaves.known is not None:
-        lacking = int(np.maximum(people(base(leaves), asked) - leaves.known, 0).sum())
-        if lacking:
-            told = (
-                f"the population lacks {lacking:,} of the table's {'records' if asked.subject is None else 'subjects'}"
-            )
-            raise MisfitError(told, "give one that has everyone of the table, once", ("population",))
+        finest, subject = base(leaves), asked.subject
+        missing = int(np.maximum(people(finest, asked) - leaves.known, 0).sum())
+        people_of = None if subject is None else finest.pairs(subject).values
+        everyone.check(missing, people_of, 0 if subject is None else frame[subject].null_count())
     walk = Walk(leaves, list(own.values()), asked, math.floor(limit * leaves.total + 1e-9), metric)
     found = walk.run(list(own))
     return unreachable(walk.top(), asked, limit, walk.fewest) if found is None else found

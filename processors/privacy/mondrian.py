@@ -31,6 +31,7 @@ class Classes:
     """`of_row` is the class of each row, SUPPRESSED if it has none; the boxes are by dimension and class.
 
     `low` and `high` are the bounds of the codes that aren't null, 0 and 0 if all are; `nulls` tells if some are.
+    `presence`: the least and the most share of a class's people in the population that the table has, if one is given.
     """
 
     of_row: NDArray[np.int32]
@@ -38,6 +39,7 @@ class Classes:
     low: NDArray[np.int32]
     high: NDArray[np.int32]
     nulls: Marks
+    presence: tuple[float, float] | None = None
 
     @property
     def suppressed(self) -> int:
@@ -78,15 +80,15 @@ def classes(
     if k < 1 or not dimensions or len(codes) != len(dimensions):
         raise ValueError("k is at least 1, and there is a column of codes for each of one dimension or more")
     rows = len(codes[0])
-    lacking = tuple(shortfalls(k, rows, _distinct(subject), sensitive)) if rows else ()
+    lacking = tuple(shortfalls(k, rows, distinct(subject), sensitive)) if rows else ()
     if not lacking:
         found = _classes(dimensions, codes, k, subject, sensitive, None)
         return _trimmed(found, dimensions, codes, k, subject, sensitive, outliers)
-    kept = _kept(codes, sensitive)
+    kept = spread(codes, sensitive)
     left = int(kept.sum())
     inside = None if subject is None else subject[kept]
     fewer = [replace(one, codes=one.codes[kept]) for one in sensitive]
-    if not left or any(shortfalls(k, left, _distinct(inside), fewer)):
+    if not left or any(shortfalls(k, left, distinct(inside), fewer)):
         return Infeasible(lacking)
     if rows - left > suppression_limit * rows:
         return Infeasible(lacking, (rows - left) / rows)
@@ -104,12 +106,7 @@ def _trimmed(
     share: float,
 ) -> Classes:
     """Without outliers, if they are few enough; each class as narrow as what is left of it."""
-    most = math.floor(share * len(found.of_row) + SLACK) - found.suppressed
-    if most <= 0 or any(one.closeness for one in sensitive):
-        return found
-    diverse = tuple(Guarded(one.name, one.size, one.diversity, (), np.zeros(0, dtype=np.int64)) for one in sensitive)
-    others = [*([] if subject is None else [subject]), *(one.codes for one in sensitive)]
-    of_row = without_outliers(found.of_row, dimensions, codes, Guard(k, subject is not None, diverse), others, most)
+    of_row = trimmed(found.of_row, dimensions, codes, k, subject, sensitive, share)
     if (of_row == found.of_row).all():
         return found
     rows = np.flatnonzero(of_row != SUPPRESSED)
@@ -121,11 +118,29 @@ def _trimmed(
     return Classes(of_row, np.diff(starts, append=len(rows)), low, high, nulls)
 
 
-def _distinct(subject: Codes | None) -> int | None:
+def trimmed(
+    of_row: NDArray[np.int32],
+    dimensions: Sequence[Dimension],
+    codes: Sequence[Codes],
+    k: int,
+    subject: Codes | None,
+    sensitive: Sequence[Sensitive],
+    share: float,
+) -> NDArray[np.int32]:
+    """The class of each row, of outliers none, if up to such a share of all rows may have none."""
+    most = math.floor(share * len(of_row) + SLACK) - int(np.count_nonzero(of_row == SUPPRESSED))
+    if most <= 0 or any(one.closeness for one in sensitive):
+        return of_row
+    diverse = tuple(Guarded(one.name, one.size, one.diversity, (), np.zeros(0, dtype=np.int64)) for one in sensitive)
+    others = [*([] if subject is None else [subject]), *(one.codes for one in sensitive)]
+    return without_outliers(of_row, dimensions, codes, Guard(k, subject is not None, diverse), others, most)
+
+
+def distinct(subject: Codes | None) -> int | None:
     return None if subject is None else len(np.unique(subject))
 
 
-def _kept(codes: Sequence[Codes], sensitive: Sequence[Sensitive]) -> Marks:
+def spread(codes: Sequence[Codes], sensitive: Sequence[Sensitive]) -> Marks:
     """The rows that stay if the most frequent sensitive values become as rare as l asks for.
 
     Of each value they are spread evenly over the rows in the order of their codes, so that no group loses all.
@@ -150,19 +165,25 @@ def _classes(
     sensitive: Sequence[Sensitive],
     kept: Marks | None,
 ) -> Classes:
-    several = subject is not None and _distinct(subject) != len(subject)  # else subjects are rows
+    if not len(codes[0]):
+        return _told(Boxes(np.zeros(0, dtype=np.int32)), np.zeros(0, dtype=np.int32), len(dimensions), kept)
+    guard, others = guarded(k, subject, sensitive)
+    points = collapsed(codes, [one.size for one in dimensions], others)
+    boxes = Cutter(dimensions, points.lanes, guard).boxes(points.points)
+    return _told(boxes, points.each_row(boxes.of_point), len(dimensions), kept)
+
+
+def guarded(k: int, subject: Codes | None, sensitive: Sequence[Sensitive]) -> tuple[Guard, list[NDArray[np.int32]]]:
+    """What classes of these rows have to keep, and the columns by which it can be told."""
+    several = subject is not None and distinct(subject) != len(subject)  # else subjects are rows
     others = [one.codes.astype(np.int32) for one in sensitive]
     if subject is not None and several:
         others.insert(0, np.unique(subject, return_inverse=True)[1].astype(np.int32))
-    guarded = tuple(
+    asked = tuple(
         Guarded(one.name, one.size, one.diversity, one.closeness, np.bincount(one.codes, minlength=one.size))
         for one in sensitive
     )
-    if not len(codes[0]):
-        return _told(Boxes(np.zeros(0, dtype=np.int32)), np.zeros(0, dtype=np.int32), len(dimensions), kept)
-    points = collapsed(codes, [one.size for one in dimensions], others)
-    boxes = Cutter(dimensions, points.lanes, Guard(k, several, guarded)).boxes(points.points)
-    return _told(boxes, points.each_row(boxes.of_point), len(dimensions), kept)
+    return Guard(k, several, asked), others
 
 
 def _told(boxes: Boxes, of_row: NDArray[np.int32], dimensions: int, kept: Marks | None) -> Classes:

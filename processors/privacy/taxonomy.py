@@ -65,7 +65,7 @@ class Taxonomy:
         if found.size > TABLE:
             return found
         codes = np.arange(found.size)
-        of_pairs = found._level(np.repeat(codes, found.size), np.tile(codes, found.size))
+        of_pairs = found.level(np.repeat(codes, found.size), np.tile(codes, found.size))
         return replace(found, levels=of_pairs.astype(np.uint8).reshape(found.size, found.size))
 
     @property
@@ -79,7 +79,7 @@ class Taxonomy:
         return encoded(self.code, values)
 
     def width(self, low: Ints, high: Ints) -> Floats:
-        level, first = self._level(low, high), np.clip(low - 1, 0, len(self.leaves) - 1)
+        level, first = self.level(low, high), np.clip(low - 1, 0, len(self.leaves) - 1)
         share = np.zeros(len(level))
         for number, below in enumerate(self.below):
             at = np.flatnonzero(level == number)
@@ -87,7 +87,7 @@ class Taxonomy:
         return np.where(level == 0, 0.0, share)
 
     def depth(self, below: Ints, above: Ints) -> Ints:
-        return len(self.groups) - 1 - self._level(below, above)
+        return len(self.groups) - 1 - self.level(below, above)
 
     def names(self, low: Ints, high: Ints, nulls: Marks) -> pl.Series:
         return named(low, high, nulls, self._name)
@@ -95,7 +95,7 @@ class Taxonomy:
     def loss(self, low: Ints, high: Ints) -> Floats:
         return np.where(high == 0, 0.0, self.width(low, high))
 
-    def _level(self, low: Ints, high: Ints) -> Ints:
+    def level(self, low: Ints, high: Ints) -> Ints:
         """The level of the narrowest group with both; the root where one is no leaf."""
         if self.levels is not None:
             return self.levels[low, high].astype(np.int64)
@@ -108,7 +108,7 @@ class Taxonomy:
         return level
 
     def _name(self, low: int, high: int) -> str:
-        level = int(self._level(np.array([low]), np.array([high]))[0])
+        level = int(self.level(np.array([low]), np.array([high]))[0])
         return self.labels[level][int(self.groups[level, min(max(low, 1), len(self.leaves)) - 1])]
 
 
