@@ -223,6 +223,18 @@ tables:
         presence: {population: {table: citizen}, delta: [0, 0.4]}
         grain: {age: {steps: [5, 10, 20, 40]}, city: {hierarchy: cities.csv}}
         suppression_limit: 0.1
+  ward:
+    columns:
+      id:   {type: int64}
+      age:  {type: int64}
+      city: {type: string}
+    sources: {clinic: {connector: jsonl, path: person.jsonl}}
+    anonymize:
+      - method: generalize
+        quasi_identifiers: [age, city]
+        k: 4
+        presence: {population: {table: citizen}, delta: [0.1, 0.45]}
+        grain: {age: {step: 1}, city: {hierarchy: cities.csv}}
 """
 NORTH = {"Oslo": "Norway", "Bergen": "Norway", "Malmo": "Sweden"}
 
@@ -256,6 +268,7 @@ def test_levels_keep_people_of_a_population_unsure_and_are_certified(rig: Rig, t
         assert len(group) <= 0.4 * len(known)
     assert len(found) > 1
     assert len({len(_span(ages)) for ages, _ in found}) == 1, "one level for all"
+    _check_ward(rig, run, citizens, len(people))
     document = rig.call("POST", f"/runs/{run}/outbox/person/certificate")
     cert, data = tmp_path / "cert.json", tmp_path / "person.jsonl"
     cert.write_text(json.dumps(document))
@@ -265,6 +278,25 @@ def test_levels_keep_people_of_a_population_unsure_and_are_certified(rig: Rig, t
     assert guarantee["requested"]["presence"]["most"] == 0.4
     assert guarantee["reached"]["k"] == min(map(len, found.values()))
     assert 0 < guarantee["loss"]["ncp"] < 1
+
+
+def _check_ward(rig: Rig, run: str, citizens: list[dict[str, Any]], people: int) -> None:
+    """By Mondrian everyone stands in one group, and each has its share of those whom its texts cover."""
+    found: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for row in rig.rows(run, "ward"):
+        found[row["age"], row["city"]] += 1
+    assert sum(found.values()) == people
+    known: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for one in citizens:
+        (own,) = [
+            (ages, place)
+            for ages, place in found
+            if one["age"] in _span(ages if ".." in ages else f"{ages}..{ages}") and place in _places(one["city"])
+        ]
+        known[own] += 1
+    shares = [count / known[texts] for texts, count in found.items()]
+    assert len(shares) > 10
+    assert 0.1 <= min(shares) < max(shares) <= 0.45
 
 
 def _places(city: str) -> tuple[str, str, str]:

@@ -236,6 +236,9 @@ def test_many_values_without_a_hierarchy_are_told_in_runs() -> None:
     assert len(by_group) >= 6
     rows, people = made_of(*(((30, "Oslo", pet), 4, 3 if pet < "p032" else 1) for pet in pets))
     assert texts(formed(rows, people, **asked(0, 0.5, k=20)), "pet") == {"*"}, "a run has three of four"
+    rows, people = made_of(*(((30, "Oslo", pet), 4, 2 if "p020" < pet < "p060" else 0) for pet in pets))
+    found = formed(rows, people, **asked(0, 0.5, k=70))
+    assert (texts(found, "pet"), found.presence) == ({"*"}, (78 / 384, 78 / 384)), "whom the name covers counts"
 
 
 def test_outliers_are_left_out_only_where_what_is_left_is_unsure_enough() -> None:
