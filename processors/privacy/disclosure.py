@@ -10,6 +10,9 @@ total. Subjects may be in several atoms, so a corner taken from has k subjects o
 the small group then holds too; where each record is a subject (`subject` is None), those corners need only fill the
 small group up to k.
 
+Totals that overlap tell more than that; what any sum of published groups still tells is withheld by an audit
+(`processors/privacy/audit.py`).
+
 The outcome depends on the records alone, not on their order. To be published is only that a group is withheld, never
 why: a group known to be small is half known. Counts of reasons are for the certificate.
 """
@@ -23,6 +26,7 @@ import numpy as np
 import polars as pl
 
 from processors.privacy.atoms import SUBJECTS, Atoms, Grouped, Ints, Marks, atoms_of, groups_of
+from processors.privacy.audit import withhold_told
 from processors.privacy.leftovers import Target, leftovers
 
 SMALL = "small"  # fewer than k subjects
@@ -41,6 +45,7 @@ def withhold(tables: Sequence[Grouped]) -> list[pl.DataFrame]:
         atoms = atoms_of([tables[at] for at in some], [groups[at] for at in some])
         for target in sorted(leftovers(atoms), key=lambda one: one.subjects):
             _Cubes(atoms, target, [hidden[at] for at in some]).hide()
+        withhold_told(atoms, [hidden[at] for at in some])
     return [
         frame.with_columns(_reason(mask, primary)) for frame, mask, primary in zip(groups, hidden, small, strict=True)
     ]

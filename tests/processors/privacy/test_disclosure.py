@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
@@ -127,6 +127,7 @@ def test_no_small_group_is_told_by_others_of_the_same_records(given_: tuple[list
     attack = Attack(rows, tables, told)
     for here in attack.small:
         assert not here or attack.can_hold(here, K)
+    assert all(sum(len(attack.rows[kind]) for kind in here) >= K for here in attack.told())
 
 
 @settings(max_examples=60, deadline=None)
@@ -143,6 +144,7 @@ def test_no_difference_of_two_published_totals_is_small(given_: tuple[list[Row],
         for other in attack.sums:
             left = sum(sizes[i] for i in one - other)
             assert not (other < one and 0 < left < K), (one, other)
+    assert all(sum(sizes[kind] for kind in here) >= K for here in attack.told())
 
 
 @settings(max_examples=60, deadline=None)
@@ -171,7 +173,7 @@ def test_the_order_of_rows_changes_nothing(given_: tuple[list[Row], list[Grouped
     assert all(one.equals(other) for one, other in zip(withhold(tables), withhold(mixed), strict=True))
 
 
-def rows_of(cells: dict[tuple[int, ...], int]) -> list[Row]:
+def rows_of(cells: Mapping[Any, int]) -> list[Row]:
     return [dict(zip(DIMS, cell, strict=False)) for cell, n in cells.items() for _ in range(n)]
 
 
