@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.anonymize.preserving import _Network, preserved
+from processors.anonymize.preserving import _ROOMS, _Network, preserved
 from processors.anonymize.randomness import macs, subkey
-from processors.anonymize.shapes import COMMON
+from processors.anonymize.units import AT_ONCE
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 Run = Callable[..., pl.Series]
@@ -36,7 +36,10 @@ def plainly(text: str, undo: bool = False) -> str:
     at = [i for i, kind in enumerate(own) if kind]
     tweak = macs(subkey(KEY, "token-shape", "d"), pl.Series([shape(text)]))
     cipher = Cipher(algorithms.AES(subkey(KEY, "token-preserving", "d")), modes.ECB()).encryptor()
-    parts = [[at[first::2][i : i + 8] for i in range(0, len(at[first::2]), 8)] for first in (0, 1)]
+    units = [range(start, start + 16) for start in range(0, len(text), 16)]
+    parts = [[[i for i in at[first::2] if i in unit] for unit in units] for first in (0, 1)]
+    for own_places in parts[0] + parts[1]:
+        own_places.sort(key=lambda i: (i % 8 // 2, i))
     halves = [[(0, 1)] * len(part) for part in parts]
     for half, part in zip(halves, parts, strict=True):
         for j, places in enumerate(part):
@@ -136,13 +139,30 @@ def test_of_repeated_values_each_is_computed_once(monkeypatch: pytest.MonkeyPatc
     assert seen == [2_000, 2_000]
 
 
-def test_common_and_rare_forms_beside_each_other() -> None:
-    common = [f"{i:08}" for i in range(COMMON + 600)]
+def test_more_texts_than_go_through_the_network_at_once() -> None:
+    """Long and short ones by turns, so that a part of them has several units and its neighbours have one."""
+    texts = [f"{i:06}" + "aB-" * (i * 7919 % 31) for i in range(AT_ONCE)]
+    out = preserved(pl.Series(texts), KEY, "d")
+    assert out.n_unique() == len(texts)
+    assert [shape(text) for text in out] == [shape(text) for text in texts]
+    for start in range(0, AT_ONCE, 997):
+        assert out[start : start + 2].to_list() == [plainly(text) for text in texts[start : start + 2]]
+    assert preserved(pl.Series(texts)[5_000:5_100], KEY, "d").to_list() == out[5_000:5_100].to_list()
+
+
+def test_texts_of_one_shape_among_others_come_out_as_by_themselves() -> None:
+    common = [f"{i:08}" for i in range(9_000)]
     rare = ["x" * 4 + "-" * i + "y" * (4 - i) for i in range(3)] + ["ABCDEFGH", "1a2b3c4d"]
     both = preserved(pl.Series(common + rare), KEY, "d").to_list()
     assert both[-20:] == [plainly(text) for text in (common + rare)[-20:]]
-    sliced = preserved(pl.Series(common + rare)[COMMON + 590 :], KEY, "d").to_list()
-    assert sliced == both[COMMON + 590 :]
+    assert preserved(pl.Series(common), KEY, "d").to_list() == both[:9_000]
+
+
+def test_nothing_of_the_texts_remains_in_the_memory_that_is_kept() -> None:
+    preserved(pl.Series([f"{i:06}-abcdefghijklmnopqrstuvw" for i in range(3_000)]), KEY, "d")
+    assert _ROOMS
+    assert not any(room.pairs(1, 30_000).any() for room in _ROOMS)
+    _ROOMS.clear()
 
 
 def test_what_can_not_be_kept_is_suppressed_or_becomes_a_plain_token(run: Run) -> None:
