@@ -15,6 +15,7 @@ _TWO_DIGITS = [
     *(20, 27, 30, 31, 32, 33, 34, 36, 39, 40, 41, 43, 44, 45, 46, 47, 48, 49, 51, 52, 53, 54, 55, 56, 57, 58),
     *(60, 61, 62, 63, 64, 65, 66, 81, 82, 84, 86, 90, 91, 92, 93, 94, 95, 98),
 ]
+FEW = 3  # separators that are faster found one by one than all at once
 HOME = 1000  # in place of the first three digits of a number without a country
 
 
@@ -103,15 +104,12 @@ def phone(value: pl.Expr, cover: Cover, keep_country: bool) -> pl.Expr:
 
 def _with_country(numbers: pl.Series, cover: Cover) -> pl.Series:
     """In steps of their own, since each is needed several times; what is not sound is not looked at."""
-    bare, cut = pl.col("bare"), pl.col("cut")
-    frame = pl.DataFrame({"value": numbers}).with_columns(bare=_bare(pl.col("value"), "phone"))
-    starts = {sign: bare.str.starts_with(sign) for sign in ("+00", "00", "+")}
-    dialled = pl.lit(None, dtype=pl.String)
-    for sign, there in reversed(starts.items()):
-        dialled = pl.when(there).then(bare.str.slice(len(sign), 3)).otherwise(dialled)
-    code = dialled.cast(pl.UInt16, strict=False).fill_null(HOME)
-    frame = frame.with_columns(code=code, **starts)
-    before = pl.col("+").cast(pl.UInt32) + 2 * (pl.col("00") | pl.col("+00"))
+    bare, before, cut = pl.col("bare"), pl.col("before"), pl.col("cut")
+    frame = pl.DataFrame({"value": numbers}).with_columns(bare=_bare(pl.col("value"), "phone", _written(numbers)))
+    zeros = bare.str.starts_with("00") | bare.str.starts_with("+00")
+    frame = frame.with_columns(before=bare.str.starts_with("+").cast(pl.UInt32) + 2 * zeros)
+    code = pl.when(before > 0).then(bare.str.slice(before, 3).cast(pl.UInt16, strict=False)).fill_null(HOME)
+    frame = frame.with_columns(code=code)
     frame = frame.with_columns(_COUNTRIES["shown"].gather(frame["code"]), _COUNTRIES["size"].gather(frame["code"]))
     frame = frame.with_columns(cut=before + pl.col("size"))
     # what is kept at the end, all that there is of a number of fixed length, is there in the number with its country
@@ -146,14 +144,20 @@ def matches(value: pl.Expr, pattern: str, cover: Cover) -> pl.Expr:
     return value.str.replace_all(pattern, (cover.char * (cover.length or 0)).replace("$", "$$"))
 
 
-def _bare(value: pl.Expr, form: str) -> pl.Expr:
-    """Without separators: looked for all at once if there are many, which is slower where some are found."""
-    separators = _SEPARATORS[form]
-    if len(separators) > 2:
+def _bare(value: pl.Expr, form: str, written: str | None = None) -> pl.Expr:
+    """Without separators; one after the other if they are few, of which only those in `written` are looked for."""
+    separators = [own for own in _SEPARATORS[form] if written is None or own in written]
+    if len(separators) > FEW:
         return value.str.replace_many(separators, [""])
     for separator in separators:
         value = value.str.replace_all(separator, "", literal=True)
     return value
+
+
+def _written(values: pl.Series) -> str:
+    """All of them as one text."""
+    text: str = values.str.join("").item()
+    return text
 
 
 def _if_sound(
