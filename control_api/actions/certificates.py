@@ -26,7 +26,8 @@ from control_api.store.totals import Totals, totals_of
 from processors.aggregate.noise_plan import noise_of
 from processors.aggregate.noise_stated import noise_method, stated_noise
 from processors.privacy.certificate import Facts, make
-from processors.privacy.finding import breadths_of
+from processors.privacy.finding import Finding, breadths_of
+from processors.privacy.requested import Presence
 from processors.privacy.signature import public_key, sign
 from processors.privacy.statement import StatedNoise
 from schemas.columns import ColumnType
@@ -69,6 +70,7 @@ def certify(ctx: Context, actor: str, run: str, table: str) -> dict[str, Any]:
     whole = groups_of(found.spec, table, examined.rows, totals.withheld, counted, examined.fewest)
     if noise is not None:
         methods = (*methods, *noise_method(found.spec, table))
+    examined = replace(examined, findings=[_with_presence(one, totals, examined.rows) for one in examined.findings])
     facts = replace(_facts(found, table, columns, methods, examined), noise=noise, groups=None if off else whole)
     document = make(facts, examined.findings)
     with ctx.connections() as conn:
@@ -101,6 +103,15 @@ def _noise(conn: Connection, run: Run, table: str) -> StatedNoise | None:
     if ledger is None or not told:
         raise Conflict(f"nothing was told of table {table!r} of run {run.run!r} yet")
     return stated_noise(run.spec, table, asked, ledger, told)
+
+
+def _with_presence(finding: Finding, totals: Totals, rows: int) -> Finding:
+    """With the bounds that the run told, if what it told them of are the very rows that are published."""
+    asked = finding.request.presence
+    if asked is None or totals.presence is None or rows != totals.prepared:
+        return finding
+    least, most = totals.presence
+    return replace(finding, presence=Presence(asked.population, least, most))
 
 
 def _noted(table: str, examined: Examined) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import orjson
 
 from control_api.actions.examine import Asked, examine
 from control_api.cli.published import OtherColumnsError, form_of, read
-from processors.privacy.certificate import MalformedError, Mismatch, breadths_of, compare, request_of
+from processors.privacy.certificate import MalformedError, breadths_of, request_of
 from processors.privacy.certificate import read as read_statement
+from processors.privacy.comparison import Mismatch, compare
 from processors.privacy.signature import BadSignatureError, parse_public_key
 from processors.privacy.signature import verify as verify_signature
 from processors.privacy.statement import Guarantee, StatedWaiver, Statement

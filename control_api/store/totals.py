@@ -26,6 +26,7 @@ class Totals:
     rejected: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     withheld: dict[str, int] = field(default_factory=dict)  # groups of an aggregated table, by reason
+    presence: list[float] | None = None  # the least and the most share of a published group's people in a population
 
     def add(self, counts: dict[str, Any]) -> None:
         self.read += counts.get("read", 0)
@@ -36,6 +37,7 @@ class Totals:
             self.dropped[rule] = self.dropped.get(rule, 0) + n
         for reason, n in counts.get("withheld", {}).items():
             self.withheld[reason] = self.withheld.get(reason, 0) + n
+        self.presence = counts.get("presence", self.presence)  # one producer has all groups of a table
 
 
 def totals_of(conn: Connection, run: str) -> dict[str, Totals]:
@@ -89,7 +91,8 @@ def _tables(conn: Connection, run: Run) -> dict[str, dict[str, Any]]:
         if run.prepared_at is not None or run.ended_at is not None:
             total.prepared = outbox.count(conn, run.run, table) if table in stored else 0
         found[table] = asdict(total)
-        del found[table]["withheld"]  # why single groups are withheld is told in certificates, as numbers
+        for name in ("withheld", "presence"):  # which certificates tell
+            del found[table][name]
     return found
 
 

@@ -38,7 +38,7 @@ def generalized(
     if isinstance(found, Unreachable):
         return found
     texts = [one.named(one.encode(coded[name]), found.levels[name]).alias(name) for name, one in levels.items()]
-    return Formed(pl.DataFrame(texts), pl.Series(found.kept))
+    return Formed(pl.DataFrame(texts), pl.Series(found.kept), presence=found.presence)
 
 
 def _coded(table: pl.DataFrame, dimensions: Mapping[str, Dimension]) -> pl.DataFrame:

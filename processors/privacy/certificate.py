@@ -1,4 +1,4 @@
-"""Certificates of releases: made from what was measured on the published rows, and checked against rows again.
+"""Certificates of releases: made from what was measured on the published rows, and read back.
 
 Always holds: nothing in a certificate comes from anywhere but the task, the counts of the run, the ledger of noise and
 the published rows, so that whoever has these rows can compute every figure that is about rows again. How rows are read,
@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
@@ -22,10 +21,9 @@ from processors.privacy.breadth import Breadth
 from processors.privacy.canonical import canonical
 from processors.privacy.closeness import Reference as ColumnReference
 from processors.privacy.finding import Finding, suppressed_share
-from processors.privacy.measure import SLACK
 from processors.privacy.requested import Closeness, Diversity, Request
-from processors.privacy.stated import Stated
-from processors.privacy.stated_groups import Groups, misses
+from processors.privacy.stated_groups import Groups
+from processors.privacy.stated_presence import stated_presence
 from processors.privacy.statement import (
     CONTEXT,
     Digest,
@@ -39,7 +37,6 @@ from processors.privacy.statement import (
     StatedColumn,
     StatedDiversity,
     StatedNoise,
-    StatedPresence,
     StatedWaiver,
     Statement,
     Suppression,
@@ -75,14 +72,6 @@ class Facts:
     waiver: Waiver | None = None
 
 
-@dataclass(frozen=True)
-class Mismatch:
-    """One way in which data and certificate differ."""
-
-    kind: str  # signature, columns, rows, digest, groups, k, l, t, loss, suppression or noise
-    message: str
-
-
 class MalformedError(ValueError):
     """Why a document is no certificate."""
 
@@ -101,7 +90,7 @@ def make(facts: Facts, findings: Sequence[Finding]) -> dict[str, Any]:
         ),
         methods=[used(method) for method in sorted(facts.methods, key=_order)] if facts.anonymized else [],
         groups=facts.groups,
-        guarantees=[*map(_guarantee, findings)],
+        guarantees=[*map(guarantee, findings)],
         noise=facts.noise,
         **_waived(facts.waiver, facts.table),
     )
@@ -129,48 +118,24 @@ def read(document: Any) -> Statement:
         raise MalformedError(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from error
 
 
-def request_of(guarantee: Guarantee) -> Request:
-    """What has to be measured to check this guarantee."""
+def request_of(stated: Guarantee) -> Request:
+    """What has to be measured to check this stated."""
     return Request(
-        quasi_identifiers=tuple(guarantee.quasi_identifiers),
-        k=guarantee.requested.k,
-        subject=guarantee.subject,
-        diversity=tuple(Diversity(one.column, one.l, one.kind, one.c) for one in guarantee.requested.diversity),
+        quasi_identifiers=tuple(stated.quasi_identifiers),
+        k=stated.requested.k,
+        subject=stated.subject,
+        diversity=tuple(Diversity(one.column, one.l, one.kind, one.c) for one in stated.requested.diversity),
         closeness=tuple(
             Closeness(one.column, one.t, one.distance, tuple(one.order) if one.order else None)
-            for one in guarantee.requested.closeness
+            for one in stated.requested.closeness
         ),
-        suppression_limit=guarantee.suppression.limit,
+        suppression_limit=stated.suppression.limit,
     )
 
 
-def breadths_of(guarantee: Guarantee) -> dict[str, Breadth]:
+def breadths_of(stated: Guarantee) -> dict[str, Breadth]:
     """What the certificate says of the widths of groups."""
-    return {one.column: Breadth(one.form, one.shares) for one in guarantee.breadths}
-
-
-def compare(
-    statement: Statement, rows: int, digest: str, findings: Sequence[Finding], fewest: int | None = None
-) -> list[Mismatch]:
-    """Every way in which the rows are not what is certified, or do not keep what was asked for.
-
-    `fewest`: the least that the column has which counts the records of groups.
-    """
-    stated = statement.release
-    found: list[Mismatch] = []
-    if rows != stated.rows:
-        found.append(Mismatch("rows", f"the data has {rows:,} rows, the certificate {stated.rows:,}"))
-    if digest != stated.digest.value:
-        found.append(Mismatch("digest", f"the rows have the digest {digest}, the certificate {stated.digest.value}"))
-    if statement.noise is not None and rows != statement.noise.groups:
-        said = f"the data has {rows:,} groups; noise was drawn for {statement.noise.groups:,}"
-        found.append(Mismatch("noise", f"{said}, of which none may be left out"))
-    if statement.groups is not None:
-        found += [Mismatch("groups", message) for message in misses(statement.groups, rows, fewest)]
-    for guarantee, finding in zip(statement.guarantees, findings, strict=True):
-        found += _compare(guarantee, finding)
-        found += [Mismatch(kind, message) for kind, message in finding.misses()]
-    return found
+    return {one.column: Breadth(one.form, one.shares) for one in stated.breadths}
 
 
 def shortened(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,18 +177,20 @@ def _exact(value: Any) -> Any:
     return value if isinstance(value, float) and math.isfinite(value) else str(value)
 
 
-def _guarantee(finding: Finding) -> Guarantee:
+def guarantee(finding: Finding) -> Guarantee:
+    """What a finding is in a certificate's words."""
     request, measured = finding.request, finding.measured
     asked = Level(
         k=request.k,
         diversity=[*map(_diversity, request.diversity)],
         closeness=[*map(_closeness, request.closeness)],
-        presence=None if request.presence is None else StatedPresence.model_validate(asdict(request.presence)),
+        presence=None if request.presence is None else stated_presence(request.presence),
     )
     reached = Level(
         k=measured.k,
         diversity=[_diversity(finding.diversity(one)) for one in request.diversity],
         closeness=[_closeness(finding.closeness(one)) for one in request.closeness],
+        presence=None if finding.presence is None else stated_presence(finding.presence),
     )
     return Guarantee(
         quasi_identifiers=list(request.quasi_identifiers),
@@ -263,41 +230,3 @@ def _reference(column: str, reference: ColumnReference) -> Reference:
     texts = reference.values.cast(pl.String).to_list()
     values = sorted(zip(texts, reference.counts.to_list(), strict=True), key=lambda one: (one[0] is not None, one[0]))
     return Reference(column=column, values=len(values), distribution=values if len(values) <= _SHOWN else None)
-
-
-def _compare(stated: Guarantee, finding: Finding) -> Iterator[Mismatch]:
-    now = _guarantee(finding)
-    by = f"in classes by {', '.join(stated.quasi_identifiers)}"
-    if now.reached.k != stated.reached.k:
-        yield Mismatch("k", f"{by} k is {now.reached.k}, the certificate says {stated.reached.k}")
-    for kind, said, is_now in (
-        ("l", stated.reached.diversity, now.reached.diversity),
-        ("t", stated.reached.closeness, now.reached.closeness),
-        ("t", stated.references, now.references),
-        ("loss", [stated.loss], [now.loss]),
-        ("suppression", [stated.suppression], [now.suppression]),
-    ):
-        for one, other in zip_longest(said, is_now):
-            yield from (Mismatch(kind, f"{by} {difference}") for difference in _differences(one, other))
-
-
-def _differences(said: Stated | None, now: Stated | None) -> Iterator[str]:
-    """In words, each member of the certificate's that is another in the data."""
-    one, other = ({} if part is None else part.document() for part in (said, now))
-    about = " of ".join(str(one[name]) for name in ("kind", "distance", "column") if name in one)
-    for name in dict.fromkeys((*one, *other)):
-        left, right = one.get(name), other.get(name)
-        if not (_same(left, right) if isinstance(left, float) and isinstance(right, float) else left == right):
-            what = " ".join(part for part in (name, "of" if about else "", about) if part)
-            if name == "distribution":
-                yield f"{what}: the values of the data are distributed otherwise"
-            else:
-                yield f"{what} is {_shown(right)}, the certificate says {_shown(left)}"
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _same(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=SLACK, abs_tol=SLACK)

@@ -18,19 +18,21 @@ from processors.privacy.breadth import Breadth, breadth, published_ncp
 from processors.privacy.closeness import Reference, reference_of
 from processors.privacy.digest import text_of
 from processors.privacy.measure import SLACK, Measured, Sensitive, measure
-from processors.privacy.requested import Closeness, Diversity, Request
+from processors.privacy.requested import Closeness, Diversity, Presence, Request
 from schemas.columns import ColumnType
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`references`: of columns that closeness is asked of. `breadths`: of quasi-identifiers, for NCP."""
+    """`references`: of columns that closeness is asked of. `breadths`: of quasi-identifiers, for NCP. `presence`: the
+    bounds that the run reached, which the cells don't show."""
 
     request: Request
     measured: Measured
     references: Mapping[str, Reference] = field(default_factory=dict)
     breadths: Mapping[str, Breadth] = field(default_factory=dict)
     ncp: float | None = None
+    presence: Presence | None = None
 
     def diversity(self, asked: Diversity) -> Diversity:
         """What is reached: l or, of recursive diversity, c, infinite where a class has fewer than l values."""

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from processors.privacy.breadth import Form
 from processors.privacy.stated import Stated, Text
 from processors.privacy.stated_groups import Groups
+from processors.privacy.stated_presence import StatedPresence
 from schemas.columns import ColumnType
 
 ROWS: Final = "metal-rows-1"  # the form of rows that processors/privacy/digest.py describes
@@ -105,21 +106,8 @@ class StatedCloseness(Stated):
     order: list[Text] | None = None
 
 
-class StatedPresence(Stated):
-    """The share of its people in the population that a class has, at least and at most.
-
-    The evidence is the run alone: it had the population, and published nothing that doesn't keep these bounds. The
-    published rows don't show it to anyone who hasn't.
-    """
-
-    population: Text
-    least: float
-    most: float
-    evidence: Literal["run"] = "run"
-
-
 class Level(Stated):
-    """k, l and t, as requested or as reached; presence as requested."""
+    """k, l, t and presence, as requested or as reached."""
 
     k: int | None = None
     diversity: list[StatedDiversity] = Field(default_factory=list)

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from processors.privacy.costs import COSTS, Cost
-from processors.privacy.demands import Demands, Verdict, judge
+from processors.privacy.demands import Demands, Verdict, judge, people
 from processors.privacy.levels import Floats, Levels
 from processors.privacy.rollup import Groups, Leaves, Marks, Node, base, rolled
 
@@ -27,7 +27,10 @@ SLACK: Final = 1e-12  # of the best loss: nodes that are no better by more than 
 
 @dataclass(frozen=True)
 class Optimum:
-    """`levels` of each column; `kept` marks the rows that are not suppressed; `looked_at` of all `nodes`."""
+    """`levels` of each column; `kept` marks the rows that are not suppressed; `looked_at` of all `nodes`.
+
+    `presence`: the least and the most share of a kept class's people in the population, if one is given.
+    """
 
     levels: dict[str, int]
     metric: str
@@ -40,6 +43,7 @@ class Optimum:
     kept: Marks
     looked_at: int
     nodes: int
+    presence: tuple[float, float] | None = None
 
 
 class Walk:
@@ -95,7 +99,15 @@ class Walk:
             kept=~failing[groups.own[self._leaves.row]],
             looked_at=self._looked_at,
             nodes=self._bounds.size,
+            presence=self._presence(groups, failing),
         )
+
+    def _presence(self, groups: Groups, failing: Marks) -> tuple[float, float] | None:
+        kept = np.flatnonzero((groups.rows > 0) & ~failing)
+        if groups.known is None or not len(kept):
+            return None
+        shares = people(groups, self._asked)[kept] / groups.known[kept]
+        return float(shares.min()), float(shares.max())
 
     def _enough(self) -> float:
         return self._best - SLACK * max(1.0, self._best) if self._best < math.inf else self._best

@@ -44,6 +44,7 @@ class State:
     numbered: dict[str, Numbered] = field(default_factory=dict)  # table -> groups of its rows, of which no more is held
     windows: dict[str, Step] = field(default_factory=dict)  # table -> what the epoch changes, where it has windows
     known: dict[str, Windowed] = field(default_factory=dict)  # table -> the state of its windows
+    presence: dict[str, tuple[float, float]] = field(default_factory=dict)  # table -> the bounds that its groups reach
 
     def collected(self, name: str) -> pl.DataFrame | None:
         return self.leaving.get(name, self.survivors.rows.get(name))
@@ -98,6 +99,8 @@ def _form(part: RunPart, output: OutputPlan, rows: pl.DataFrame, identity: str, 
         rank = pl.struct(names).hash(seed(part.info.key, output.linked.name))
         state.beside[output.linked.name] = leaving.linked.select(rank.alias(IDENT), *names)
     state.left_out[output.name] = leaving.left_out
+    if leaving.presence is not None:
+        state.presence[output.name] = leaving.presence
     return leaving.rows
 
 
@@ -185,6 +188,8 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
     for table, rules in _staying(part, after):
         found[table]["prepared"] -= sum(rules.values())
         add_counts(found[table], {"dropped": rules})
+    for table, bounds in after.presence.items():
+        found[table]["presence"] = [*bounds]  # while there still is a population to tell it by
     return found
 
 

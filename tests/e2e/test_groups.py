@@ -260,12 +260,14 @@ def test_levels_keep_people_of_a_population_unsure_and_are_certified(rig: Rig, t
     found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in published:
         found[row["age"], row["city"]].append(row)
+    shares = []
     for (ages, place), group in found.items():
         low, high = (int(bound) for bound in ages.split("..")) if ages != "*" else (0, 99)
         known = [one for one in citizens if low <= one["age"] <= high and place in _places(one["city"])]
         assert len(group) >= 4
         assert len({row["ill"] for row in group}) >= 2
-        assert len(group) <= 0.4 * len(known)
+        shares.append(len(group) / len(known))
+    assert max(shares) <= 0.4
     assert len(found) > 1
     assert len({len(_span(ages)) for ages, _ in found}) == 1, "one level for all"
     _check_ward(rig, run, citizens, len(people))
@@ -276,6 +278,8 @@ def test_levels_keep_people_of_a_population_unsure_and_are_certified(rig: Rig, t
     assert verify_files(cert, [data], None).mismatches == []
     (guarantee,) = document["guarantees"]
     assert guarantee["requested"]["presence"]["most"] == 0.4
+    reached = guarantee["reached"]["presence"]
+    assert (reached["least"], reached["most"]) == (min(shares), max(shares))
     assert guarantee["reached"]["k"] == min(map(len, found.values()))
     assert 0 < guarantee["loss"]["ncp"] < 1
 
@@ -297,6 +301,9 @@ def _check_ward(rig: Rig, run: str, citizens: list[dict[str, Any]], people: int)
     shares = [count / known[texts] for texts, count in found.items()]
     assert len(shares) > 10
     assert 0.1 <= min(shares) < max(shares) <= 0.45
+    (guarantee,) = rig.call("POST", f"/runs/{run}/outbox/ward/certificate")["guarantees"]
+    told = {"population": "citizen", "least": min(shares), "most": max(shares), "evidence": "run"}
+    assert guarantee["reached"]["presence"] == told
 
 
 def _places(city: str) -> tuple[str, str, str]:

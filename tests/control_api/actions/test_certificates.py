@@ -11,7 +11,7 @@ import httpx
 import polars as pl
 import psycopg
 import pytest
-from psycopg.types.json import Json
+from psycopg.types.json import Json, Jsonb
 
 from connectors.review.rows import append
 from control_api.actions import certificates
@@ -22,6 +22,8 @@ from control_api.store import keys, tasks
 from control_api.store.db import Connection
 from control_api.store.keys import signing_key
 from control_api.store.outbox import TablePlan, create_tables
+from control_api.store.runs import get_run
+from control_api.store.totals import report
 from processors.privacy.signature import public_key, verify
 from schemas.errors import Conflict, Fatal, NotFound
 from schemas.task.model import Task
@@ -103,6 +105,26 @@ def test_what_is_exported_is_what_was_certified(
         assert (code, out) == (0, f"{cert}: as certified\n")
     data.with_suffix(".csv").write_text("age,zip,illness,pay\n20,1*,flu,1.5\n")
     assert command("certificate", "verify", cert, data.with_suffix(".csv"))[0] == 1
+
+
+def test_presence_is_certified_as_the_run_told_it_of_the_rows_that_are_published(
+    ctx: Context, conn: Connection, run: str
+) -> None:
+    spec = tasks.dump(SPEC)
+    spec["tables"]["person"]["anonymize"][0]["presence"] = {"population": {"table": "all"}, "delta": [0, 0.5]}
+    spec["tables"]["all"] = {"columns": {name: spec["tables"]["person"]["columns"][name] for name in ("age", "zip")}}
+    conn.execute("UPDATE metal.tasks SET spec = %s", (Json(spec),))
+
+    def reached(**told: Any) -> Any:
+        conn.execute("UPDATE metal.counts SET counts = counts || %s", (Jsonb(told),))
+        conn.commit()
+        return certificates.certify(ctx, "ann", run, "person")["guarantees"][0]["reached"].get("presence")
+
+    assert reached() is None
+    told = {"population": "all", "least": 0.125, "most": 0.4, "evidence": "run"}
+    assert reached(presence=[0.125, 0.4]) == told
+    assert reached(prepared=5) is None, "of a row that isn't published nothing was told"
+    assert "presence" not in report(conn, get_run(conn, run))["tables"]["person"]
 
 
 def test_what_was_set_apart_is_certified_with_its_groups(

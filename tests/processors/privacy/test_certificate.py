@@ -12,7 +12,8 @@ from processors.anonymize.generalize import Generalize
 from processors.anonymize.runner import compile_methods
 from processors.privacy import certificate
 from processors.privacy.breadth import Breadth
-from processors.privacy.certificate import Facts, MalformedError, compare, make, read, request_of, used
+from processors.privacy.certificate import Facts, MalformedError, make, read, request_of, used
+from processors.privacy.comparison import compare
 from processors.privacy.finding import Finding, breadths_of, compact, find
 from processors.privacy.requested import Closeness, Diversity, Presence, Request, requests_of
 from processors.privacy.stated_groups import Groups, withheld
@@ -174,14 +175,33 @@ def test_requests_are_read_however_they_are_written() -> None:
     assert requests_of([Method(method="mask", columns={"a": {}})]) == ()
 
 
-def test_presence_is_stated_as_asked_and_by_whose_evidence() -> None:
+def test_presence_is_stated_as_asked_and_as_reached_and_by_whose_evidence() -> None:
     asked = replace(REQUEST, presence=Presence("citizen", 0.0, 0.5))
-    document = make(facts(), [finding(asked)])
+    document = make(facts(), [replace(finding(asked), presence=Presence("citizen", 0.1, 0.25))])
     (guarantee,) = document["guarantees"]
     told = {"population": "citizen", "least": 0.0, "most": 0.5, "evidence": "run"}
     assert guarantee["requested"]["presence"] == told
-    assert "presence" not in guarantee["reached"]
-    assert compare(read(document), facts().rows, facts().digest, [finding(asked)]) == []
+    assert guarantee["reached"]["presence"] == {**told, "least": 0.1, "most": 0.25}
+    again = finding(request_of(read(document).guarantees[0]))  # whoever checks it hasn't the population
+    assert compare(read(document), facts().rows, facts().digest, [again]) == []
+    for change, says in (
+        ({"most": 0.6}, "presence in citizen is from 0.1 to 0.6; from 0 to 0.5 was requested"),
+        ({"least": 0.3}, "presence in citizen is from 0.3 to 0.25; from 0 to 0.5 was requested"),
+        ({"least": -0.1}, "presence in citizen is from -0.1 to 0.25; from 0 to 0.5 was requested"),
+        ({"population": "town"}, "presence in town is from 0.1 to 0.25; that was not requested"),
+    ):
+        forged = read(document)
+        own = forged.guarantees[0].reached.presence
+        assert own is not None
+        level = forged.guarantees[0].reached.model_copy(update={"presence": own.model_copy(update=change)})
+        one = forged.guarantees[0].model_copy(update={"reached": level})
+        forged = forged.model_copy(update={"guarantees": [one]})
+        assert [(one.kind, one.message) for one in compare(forged, facts().rows, facts().digest, [again])] == [
+            ("presence", f"in classes by {', '.join(REQUEST.quasi_identifiers)} {says}")
+        ]
+    older = make(facts(), [finding(asked)])
+    assert "presence" not in older["guarantees"][0]["reached"]
+    assert compare(read(older), facts().rows, facts().digest, [again]) == []
 
 
 def test_pieces_are_compacted_to_what_is_measured() -> None:

@@ -161,6 +161,9 @@ def check(rows: list[tuple[Any, ...]], asked: Demands, limit: float, metric: str
     shown = released(table(rows), LEVELS, found)
     assert shown.height == len(rows) - found.suppressed
     assert shown.select("a", "b", "c").unique().height == found.classes
+    named = [tuple(generalized(row[i], name, node[i]) for i, name in enumerate(TREES)) for row in population]
+    shares = [len(group) / named.count(name) for name, group in shown.group_by("a", "b", "c") if population]
+    assert found.presence == ((min(shares), max(shares)) if shares else None)
 
 
 @settings(max_examples=100, deadline=None)
