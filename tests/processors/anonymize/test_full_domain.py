@@ -208,31 +208,6 @@ def test_a_population_has_everyone() -> None:
     assert formed([], people=[], **asked).height == 0
 
 
-def test_a_population_has_everyone_once() -> None:
-    asked = {"k": 2, "subject": "who", "presence": {"population": {"table": "citizen"}, "delta": [0, 0.9]}}
-    people = [(30, "Oslo")] * 3 + [(60, "Rome")] * 3
-    moved: list[Row] = [(30, "Oslo", "a", "flu"), (60, "Rome", "a", "flu"), (60, "Rome", "b", "flu")]
-    with pytest.raises(Fatal, match="1 of the table's subjects have records with several quasi-identifiers; give each"):
-        formed(moved, people=people, **asked)
-    assert formed(moved, window=True, people=people, **asked).height == 0
-    nobody: list[Any] = [(30, "Oslo", "a", "flu"), (30, "Oslo", None, "flu")]
-    with pytest.raises(Fatal, match="1 of the table's records tell no subject; leave such records out"):
-        formed(nobody, people=people, **asked)
-
-
-def test_a_table_without_records_tells_that_nobody_is_there() -> None:
-    for delta, search in (([0, 0.5], "full_domain"), ([0, 0.5], "mondrian")):
-        asked: dict[str, Any] = {"k": 2, "search": search, "presence": {"population": {"table": "citizen"}}}
-        asked["grain"] = {}
-        asked["presence"]["delta"] = delta
-        assert formed([], people=[(30, "Oslo")], **asked).height == 0
-        asked["presence"]["delta"] = [0.1, 0.5]
-        with pytest.raises(Fatal, match="nobody of the 1 people of the population is in the table; give 0"):
-            formed([], people=[(30, "Oslo")], **asked)
-        assert formed([], people=[], **asked).height == 0
-        assert formed([], window=True, people=[(30, "Oslo")], **asked).height == 0
-
-
 @settings(max_examples=80, deadline=None)
 @given(ROWS, st.sampled_from(["full_domain", "mondrian"]))
 def test_sensitive_values_are_diverse_and_close_in_every_group(rows: list[Row], search: str) -> None:
