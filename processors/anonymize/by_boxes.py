@@ -15,12 +15,14 @@ import polars as pl
 from processors.anonymize.coded import Coded
 from processors.anonymize.protocol import Columns, Numbered
 from processors.privacy.classes import ascending, codes_of
-from processors.privacy.dimension import Grain, dimension, encode, survey
+from processors.privacy.covers import unclear
+from processors.privacy.dimension import Dimension, Grain, dimension, encode, survey
 from processors.privacy.guard import Sensitive
 from processors.privacy.mondrian import Classes, classes
 from processors.privacy.points import Codes
 from processors.privacy.populated import Population, Rows, classes_among
 from processors.privacy.shortfall import Infeasible
+from processors.wrong_config import MisfitError
 
 Asked = Mapping[str, tuple[Any, Any]]  # sensitive column: what is asked of its diversity and closeness
 
@@ -59,6 +61,7 @@ def numbered(
     if population is None:
         result = classes(list(axes.values()), codes, k, subject=own, sensitive=values, **limits)
     else:
+        _check_names(axes)
         everyone = Population(encode(axes, population[0]), population[1])
         rows = Rows(codes, own, values)
         result = classes_among(list(axes.values()), rows, k, everyone, unknown=unknown, **limits)
@@ -67,6 +70,14 @@ def numbered(
     texts = zip(axes, result.names(list(axes.values())), strict=True)
     names = pl.DataFrame([text.alias(name) for name, text in texts])
     return Numbered(result.of_row, names, result.presence)
+
+
+def _check_names(axes: Mapping[str, Dimension]) -> None:
+    """Raises `MisfitError` where nobody could tell from a name whom it covers."""
+    for name, axis in axes.items():
+        if unclear(axis):
+            wrong = f"{name} has values that look like names of several, of everything or of null: with |, * or null"
+            raise MisfitError(wrong, f"give {name} a hierarchy, or replace them by a rule", ("quasi_identifiers", name))
 
 
 def _sensitive(name: str, coded: Coded, diversity: Any, closeness: Any) -> Sensitive:

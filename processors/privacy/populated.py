@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processors.privacy import everyone
-from processors.privacy.covers import Cover, cover, unclear
+from processors.privacy.covers import Cover, cover
 from processors.privacy.dimension import Dimension
 from processors.privacy.guard import Sensitive
 from processors.privacy.measure import SLACK
@@ -27,7 +27,6 @@ from processors.privacy.points import SUPPRESSED, Codes, Ints, Marks, collapsed,
 from processors.privacy.rollup import numbered, packed
 from processors.privacy.shortfall import Infeasible, Shortfall, shortfalls
 from processors.privacy.tiles import NOBODY, Lot, Tiler, extents, lot
-from processors.wrong_config import MisfitError
 
 DIGITS: Final = 4  # of a share that is told
 
@@ -79,7 +78,7 @@ def classes_among(
 ) -> Classes | Infeasible:
     """As `classes` does, beside a population; `unknown`: how many rows tell no subject.
 
-    Raises `MisfitError` where the population lacks somebody of the table, or a name could be read in two ways.
+    No name of a dimension may be `unclear`. Raises `MisfitError` where the population lacks somebody of the table.
     """
     _check(dimensions, rows, population, unknown)
     total = len(rows.codes[0])
@@ -101,13 +100,6 @@ def classes_among(
 
 
 def _check(dimensions: Sequence[Dimension], rows: Rows, population: Population, unknown: int) -> None:
-    for place, one in enumerate(dimensions):
-        if unclear(one):
-            raise MisfitError(
-                "has values that can't be told from names of several: such as are *, null, or contain |",
-                "give it a hierarchy",
-                ("quasi_identifiers", place),
-            )
     total, sizes = len(rows.codes[0]), [one.size for one in dimensions]
     every = [np.concatenate(both).astype(np.int64) for both in zip(rows.codes, population.codes, strict=True)]
     leaf, count = numbered(*packed(every, sizes, len(every[0])))
