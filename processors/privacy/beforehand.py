@@ -18,7 +18,7 @@ import polars as pl
 
 from processors.anonymize.text import text_of
 from processors.privacy.anatomy import Infeasible
-from processors.privacy.measure import SLACK
+from processors.privacy.enough import SLACK, meets
 from processors.privacy.requested import Diversity
 from processors.privacy.shortfall import Shortfall, cap, lacking
 from processors.wrong_config import Wrong
@@ -123,7 +123,7 @@ class Probe:
     def _shortfall(self, asked: Diversity, exact: bool) -> Shortfall | None:
         distinct = self._distinct(asked.column)
         if asked.kind == "distinct" or not exact or self.by_rows:
-            if asked.l * (1 - SLACK) <= distinct:
+            if meets(distinct, asked.l):
                 return None
             return Shortfall(
                 f"is {asked.l:g}, more than the {distinct} values of {asked.column}",

@@ -12,8 +12,8 @@ from itertools import zip_longest
 from typing import Any
 
 from processors.privacy.certificate import guarantee
+from processors.privacy.enough import SLACK
 from processors.privacy.finding import Finding
-from processors.privacy.measure import SLACK
 from processors.privacy.stated import Stated
 from processors.privacy.stated_groups import misses as group_misses
 from processors.privacy.stated_presence import misses as presence_misses

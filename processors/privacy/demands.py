@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from processors.privacy import closeness, diversity
-from processors.privacy.classes import Segments
-from processors.privacy.measure import SLACK
+from processors.privacy.enough import SLACK, distance, diverse
 from processors.privacy.requested import Closeness, Diversity
 from processors.privacy.rollup import Groups, Ints, Marks
 from processors.wrong_config import MisfitError
@@ -86,28 +83,13 @@ def judge(groups: Groups, asked: Demands, most: int) -> Verdict:
     for one in asked.diversity:
         if one.kind != "distinct":
             own, segments = groups.pairs(one.column).segments()
-            failing[own] |= ~reaches(segments, one)
+            failing[own] |= ~diverse(segments, one)
     if asked.presence is not None and groups.known is not None:
         shares = people(groups, asked) / groups.known
         low, high = asked.presence
         failing |= (groups.rows > 0) & ((shares < low) | (shares > high))
     _mark_distant(groups, asked, failing)
     return Verdict(lasting, failing)
-
-
-def reaches(segments: Segments, asked: Diversity) -> Marks:
-    """Which classes are as diverse as asked."""
-    if asked.kind == "distinct":
-        return segments.distinct >= asked.l
-    if asked.kind == "entropy":
-        return diversity.entropy(segments) >= asked.l * (1 - SLACK)
-    return diversity.recursive(segments, int(asked.l)) < (asked.c or 0.0)
-
-
-def distance(segments: Segments, reference: Ints, kind: str) -> NDArray[np.float64]:
-    if kind == "equal":
-        return closeness.equal_distance(segments, reference)
-    return closeness.ordered_distance(segments, reference)
 
 
 def subjects(groups: Groups, column: str) -> Ints:

@@ -17,7 +17,8 @@ import polars as pl
 from processors.privacy.breadth import Breadth, breadth, published_ncp
 from processors.privacy.closeness import Reference, reference_of
 from processors.privacy.digest import text_of
-from processors.privacy.measure import SLACK, Measured, Sensitive, measure
+from processors.privacy.enough import SLACK
+from processors.privacy.measure import Measured, Sensitive, measure
 from processors.privacy.requested import Closeness, Diversity, Presence, Request
 from schemas.columns import ColumnType
 

@@ -13,9 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from processors.privacy import closeness, diversity
 from processors.privacy.classes import Segments
-from processors.privacy.measure import SLACK
+from processors.privacy.enough import SLACK, distance, diverse
 from processors.privacy.points import Codes, Ints, Marks
 from processors.privacy.requested import Closeness, Diversity
 from processors.privacy.tally import changes, tally
@@ -45,7 +44,7 @@ class Guarded:
     def holds(self, segments: Segments) -> Marks:
         held = np.ones(len(segments.starts), dtype=np.bool_)
         for one in self.diversity:
-            held &= reaches(segments, one)
+            held &= diverse(segments, one)
         for other in self.closeness:
             held &= distance(segments, self.reference, other.distance) <= other.t + SLACK
         return held
@@ -95,18 +94,3 @@ def segments(group: NDArray[np.int32], groups: int, codes: Codes, size: int, wei
     own, values = np.divmod(keys, size)
     domain = pl.int_range(size, eager=True)
     return Segments(pl.DataFrame(), domain, values, counts.astype(np.int64), changes(own))
-
-
-def reaches(segments: Segments, asked: Diversity) -> Marks:
-    """Which groups are as diverse as asked."""
-    if asked.kind == "distinct":
-        return segments.distinct >= asked.l
-    if asked.kind == "entropy":
-        return diversity.entropy(segments) >= asked.l * (1 - SLACK)
-    return diversity.recursive(segments, int(asked.l)) < (asked.c or 0.0)
-
-
-def distance(segments: Segments, reference: Ints, kind: str) -> NDArray[np.float64]:
-    if kind == "equal":
-        return closeness.equal_distance(segments, reference)
-    return closeness.ordered_distance(segments, reference)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,8 +17,6 @@ from processors.privacy import closeness, diversity
 from processors.privacy.classes import Floats, Frame, Integers, Segments, ascending, group_rows, segments_of
 from processors.privacy.closeness import Reference
 from processors.privacy.loss import average_class_size, discernibility
-
-SLACK: Final = 1e-9  # what rounding may take from a figure that is compared with a threshold
 
 
 @dataclass(frozen=True)
@@ -128,11 +126,6 @@ def reached(segments: Segments, reference: Integers, one: Sensitive) -> Reached:
         beta=_largest(closeness.likeness(segments, reference)),
         delta=_largest(closeness.disclosure(segments, reference)),
     )
-
-
-def meets(figure: float, asked: float) -> bool:
-    """Whether a figure is as large as asked, up to rounding: the entropy of three equal values is a little under 3."""
-    return figure >= asked * (1 - SLACK)
 
 
 def _declared(values: pl.Series, order: Sequence[Any] | None, reference: Reference | None) -> pl.Series:

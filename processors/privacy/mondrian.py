@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from processors.privacy.boxes import Boxes, Cutter
 from processors.privacy.dimension import Dimension
+from processors.privacy.enough import SLACK
 from processors.privacy.guard import Guard, Guarded, Sensitive
-from processors.privacy.measure import SLACK
 from processors.privacy.outliers import bounds, without_outliers
 from processors.privacy.points import CHUNK, SUPPRESSED, Codes, Ints, Marks, collapsed, ordered
 from processors.privacy.shortfall import Infeasible, capped, shortfalls

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from processors.privacy import everyone
 from processors.privacy.covers import Cover, cover
 from processors.privacy.dimension import Dimension
+from processors.privacy.enough import SLACK
 from processors.privacy.guard import Sensitive
-from processors.privacy.measure import SLACK
 from processors.privacy.mondrian import Classes, distinct, guarded, spread, trimmed
 from processors.privacy.points import SUPPRESSED, Codes, Ints, Marks, collapsed, ordered
 from processors.privacy.rollup import numbered, packed

@@ -13,7 +13,8 @@ import numpy as np
 
 from processors.privacy import diversity
 from processors.privacy.classes import Segments
-from processors.privacy.guard import Sensitive, reaches, segments
+from processors.privacy.enough import diverse
+from processors.privacy.guard import Sensitive, segments
 from processors.privacy.points import Ints
 from processors.privacy.requested import Diversity
 
@@ -73,7 +74,7 @@ def cap(diversity: Sequence[Diversity], counts: Ints) -> int:
 
 
 def _reached(asked: Diversity, counts: Ints) -> bool:
-    return bool(counts.any() and reaches(_one_class(counts), asked)[0])
+    return bool(counts.any() and diverse(_one_class(counts), asked)[0])
 
 
 def _one_class(counts: Ints) -> Segments:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from processors.privacy.demands import Demands, distance, judge, people, subjects
+from processors.privacy.demands import Demands, judge, people, subjects
 from processors.privacy.diversity import entropy, recursive
+from processors.privacy.enough import distance
 from processors.privacy.requested import Closeness, Diversity
 from processors.privacy.rollup import Groups
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from benchmarks.census import census
 from processors.privacy.closeness import Reference, reference_of
-from processors.privacy.measure import Sensitive, measure, meets
+from processors.privacy.enough import meets
+from processors.privacy.measure import Sensitive, measure
 from processors.privacy.presence import presence
 from tests.processors.privacy import slow
 from tests.processors.privacy.tables import QUASI_IDENTIFIERS, Rows, ascending, frame_of, tables

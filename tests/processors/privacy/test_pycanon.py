@@ -26,7 +26,7 @@ import pytest
 
 from benchmarks.checkers.cases import RANDOM_TABLES, Case, generated
 from benchmarks.checkers.comparing import differences, figures
-from processors.privacy.measure import meets
+from processors.privacy.enough import meets
 from tests.processors.privacy import slow
 
 EXPECTED = json.loads(Path(__file__).with_name("pycanon.json").read_text(encoding="utf-8"))
