@@ -5,7 +5,7 @@ Of tables that promise groups of records, and of tables of totals that keep smal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,6 +70,14 @@ def made(url: str, at: str, run: Run, of: Kept, provenance: bool) -> Version:
         return _version(url, at, run, of.table, of.how, of.columns, of.methods, provenance)
     shape = Shape(run=run.run, columns=tuple(of.columns), k=of.k, totals=of.how.totals)
     return Version(shape, store.published(url, at, run.run, of.table, Wanted(tuple(of.columns))))
+
+
+def related(conn: Connection, run: Run, of: Kept) -> Iterator[Kept]:
+    """The other tables of the run's task whose totals are of the same records."""
+    for name in run.spec.tables if isinstance(of.how, Told) else ():
+        other = kept(conn, run, name) if name != of.table else None
+        if other is not None and isinstance(other.how, Told) and isinstance(of.how, Told) and of.how.related(other.how):
+            yield other
 
 
 def _treated(methods: CompiledMethods) -> set[str]:

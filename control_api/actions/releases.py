@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from control_api.actions.context import Context
-from control_api.actions.released_rows import kept, made
+from control_api.actions.released_rows import kept, made, related
 from control_api.actions.waivers import open_rows
 from control_api.store import audit, published, releases
 from control_api.store.db import Connection
@@ -21,7 +21,8 @@ from control_api.store.outbox import plan_of
 from control_api.store.outbox_export import Format, address_of, export
 from control_api.store.releases import Release
 from control_api.store.runs import Run, get_run
-from processors.privacy.versions import Version, advice, in_words, told
+from processors.privacy.requested import Request
+from processors.privacy.versions import Version, advice, beside, in_words, told
 from schemas.errors import Conflict
 
 
@@ -34,7 +35,8 @@ class Against:
 
     def document(self) -> dict[str, Any]:
         one = self.release
-        return {"run": one.run, "digest": one.digest, "at": one.at, "safe": not self.found, "found": dict(self.found)}
+        told = {"safe": not self.found, "found": dict(self.found)}
+        return {"run": one.run, "table": one.table, "digest": one.digest, "at": one.at, **told}
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class Checked:
         worst = next(one for one in self.against if one.found)
         more = sum(bool(one.found) for one in self.against) - 1
         others = f", and {more} more" if more else ""
+        of = "" if worst.release.table == self.table else f"table {worst.release.table} of "
         return (
-            f"table {self.table} of run {self.run.run} can't leave: compared with what was exported of run "
+            f"table {self.table} of run {self.run.run} can't leave: compared with what was exported of {of}run "
             f"{worst.release.run} on {worst.release.at:%Y-%m-%d}{others}, it tells groups of fewer than {self.k}: "
             f"{in_words(worst.found)}. {advice(worst.found, self.k)}"
         )
@@ -134,15 +137,34 @@ def _check(conn: Connection, url: str, at: str, run: Run, table: str, provenance
     if of is None:
         return None
     base = of.table
-    releases.lock(conn, run.task, base)
+    releases.lock(conn, run.task, base if isinstance(of.how, Request) else of.how.family)
     version = made(url, at, run, of, provenance and base == table)
     digest = version.digest
     known = releases.known(conn, run.task, base, digest)
-    first: dict[str, Release] = {}
-    for one in releases.releases(conn, run.task, base):
-        first.setdefault(one.digest, one)
+    first = _first(conn, run, base)
     against = []
     if not known:  # else everything that left since was compared with it
         earlier = releases.contents(conn, run.task, base)
         against = [Against(first[name], told(one, version)) for name, one in earlier]
+        for other in related(conn, run, of):
+            now = made(url, at, run, other, False)
+            against += _beside(conn, run, base, version, other.table, now)
     return Checked(run, base, of.k, digest, version, known, against)
+
+
+def _beside(conn: Connection, run: Run, table: str, version: Version, other: str, now: Version) -> Iterator[Against]:
+    """What another table of the same records tells beside: it in a version that is not of now, and both in two."""
+    first = _first(conn, run, other)
+    both = now.digest in first
+    for digest, one in releases.contents(conn, run.task, other):
+        if digest != now.digest:
+            earlier = [before for _, before in releases.contents(conn, run.task, table)] if both else []
+            yield Against(first[digest], beside(version, one, now, earlier))
+
+
+def _first(conn: Connection, run: Run, table: str) -> dict[str, Release]:
+    """Of each content the release that was the first of it."""
+    found: dict[str, Release] = {}
+    for one in releases.releases(conn, run.task, table):
+        found.setdefault(one.digest, one)
+    return found

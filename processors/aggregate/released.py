@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from processors.aggregate.families import Handling, handling_of
-from processors.privacy.totals import Totals
+from processors.privacy.totals import Totals, figures_that_add_up
 from processors.transform.outputs import aggregate_of, projection, table_plan
 from schemas.columns import ColumnType
 from schemas.task.model import Aggregate, SmallGroups, Task
@@ -20,11 +20,16 @@ _UNITS = ("day", "month", "quarter", "year", "decade")  # of which a name says w
 
 @dataclass(frozen=True)
 class Told:
-    """`family`: the table that all tables which tell of the same records go back to."""
+    """`family`: the table that all tables which tell of the same records go back to; `but`: what leaves some out."""
 
     totals: Totals
     k: int
     family: str
+    but: frozenset[str] = frozenset()
+
+    def related(self, other: Told) -> bool:
+        """Whether one has all records of the other, as far as the task's texts say so."""
+        return self.family == other.family and (self.but <= other.but or other.but <= self.but)
 
 
 def told_of(name: str, task: Task) -> Told | None:
@@ -66,16 +71,17 @@ def _aggregated(name: str, task: Task, aggregate: Aggregate, rule: SmallGroups, 
     kinds = {one: kind for one, (_, kind) in by.items()}
     merged = {one: _within(one, kinds[one], rule) for level in rule.levels for one in level}
     told = Totals({one: text for one, (text, _) in by.items()}, figures, tuple(counts), merged)
-    return Told(told, rule.k, handling.family)
+    return Told(told, rule.k, handling.family, _but(name, task))
 
 
 def _over(name: str, task: Task, aggregate: Aggregate, below: Told, of: str) -> Told:
-    """Totals of groups: what adds up counts of subjects is one."""
-    figures = _figures(aggregate)
-    adds = [one for one in below.totals.counts if not below.totals.figures[one].startswith("count(distinct")]
-    sums = {_bare(f"sum({of}.{one})") for one in adds}
-    counts = tuple(one for one, text in figures.items() if text in sums)
-    return replace(below, totals=Totals({one: text for one, (text, _) in _by(name, task).items()}, figures, counts))
+    """Totals of groups: what adds up a total is the same total of more."""
+    one, figures = below.totals, _figures(aggregate)
+    sums = {_bare(f"sum({of}.{column})"): (column, text) for text, column in figures_that_add_up(one).items()}
+    counts = tuple(column for column, text in figures.items() if text in sums and sums[text][0] in one.counts)
+    figures = {column: sums[text][1] if text in sums else text for column, text in figures.items()}
+    by = {column: text for column, (text, _) in _by(name, task).items()}
+    return replace(below, totals=Totals(by, figures, counts), but=below.but | _but(name, task))
 
 
 def _derived(name: str, task: Task) -> Told | None:
@@ -92,7 +98,24 @@ def _derived(name: str, task: Task) -> Told | None:
     }
     counts = tuple(column for column, column_below in under.items() if column_below in one.counts)
     merged = {column: one.merged[under[column]] for column in by if under[column] in one.merged}
-    return replace(below, totals=Totals(by, figures, counts, merged, one.named and len(by) == len(one.by)))
+    totals = Totals(by, figures, counts, merged, one.named and len(by) == len(one.by))
+    return replace(below, totals=totals, but=below.but | _but(name, task))
+
+
+def _but(name: str, task: Task) -> frozenset[str]:
+    """The joins and filters between a table and the collected or aggregated one that it goes back to."""
+    found: set[str] = set()
+    while True:
+        table = task.tables[name]
+        (base, joins), *_ = (table.from_ or {}).items()
+        found |= {f"{base}.{column} in {other}" for other, column in joins.join.items()}
+        derived: list[str] = []
+        for step in table.transform:
+            derived += [f"{column}: {text}" for column, text in (step.derive or {}).items()]
+            found |= {f"{step.filter} of {derived}"} if step.filter is not None else set()
+        name = base
+        if not task.tables[name].derived or aggregate_of(task.tables[name]) is not None:
+            return frozenset(found)
 
 
 def _figures(aggregate: Aggregate) -> dict[str, str]:

@@ -62,15 +62,14 @@ def compared(before: pl.DataFrame, after: pl.DataFrame, one: Totals, other: Tota
     if not (one.named and other.named):
         return {} if before.sort(pl.all()).equals(after.sort(pl.all())) else {UNDECIDED: 1}
     counts = [name for name, later in names.items() if name in one.counts and later in other.counts]
-    adds = [name for name in names if one.figures[name].startswith(("count(", "sum("))]
-    adds = [name for name in adds if not one.figures[name].startswith(_SINGLE)]
+    adds = [name for name in figures_that_add_up(one).values() if name in names]
     rest = [name for name in names if name not in adds and not one.figures[name].startswith(_SINGLE)]
     sides = _Sides(before, after, counts, adds, rest, list(names), k)
     if set(one.by) != set(other.by):
-        return _kinds({OVER: sum(sides.over(columns, everything=True) for columns in _some(by))})
+        return _kinds({OVER: sum(sides.over(columns, everything=True) for columns in choices(by))})
     few = sides.few(by)
     found = {FEW if counts else UNCOUNTED: few}
-    found[OVER] = sum(sides.over(columns) for columns in _some(by) if len(columns) < len(by))
+    found[OVER] = sum(sides.over(columns) for columns in choices(by) if len(columns) < len(by))
     merged = {name: _meets(one.merged.get(name), other.merged.get(name)) for name in {*one.merged, *other.merged}}
     if merged:
         found[MERGED] = sides.merged(by, merged)
@@ -89,7 +88,26 @@ def _same(one: Totals, other: Totals) -> dict[str, str]:
     return found | {name: name for name in one.figures if name not in found and name in {*other.figures} - taken}
 
 
-def _some(columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def figures_that_add_up(totals: Totals) -> dict[str, str]:
+    """What they are, and their names."""
+    adds = {text: name for name, text in totals.figures.items() if text.startswith(("count(", "sum("))}
+    return {text: name for text, name in adds.items() if not text.startswith(_SINGLE)}
+
+
+def added_up(
+    frame: pl.DataFrame, columns: Sequence[str], figures: Mapping[str, str]
+) -> dict[tuple[str | None, ...], dict[str, Fraction | None]]:
+    """Of each total over groups its figures, exactly; `figures`: the columns by what they are called in the result."""
+    texts = frame.select(*columns, *(pl.col(name).alias(text) for text, name in figures.items())).cast(pl.String)
+    totals = texts.group_by([pl.lit(0).alias("~all"), *columns]).agg(pl.all())
+    return {
+        tuple(row[name] for name in columns): {text: _sum(row[text]) for text in figures}
+        for row in totals.iter_rows(named=True)
+    }
+
+
+def choices(columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The grouping columns that totals are added up over."""
     sizes = range(len(columns) + 1) if len(columns) <= ALL_OF else (0, 1, len(columns) - 1, len(columns))
     for size in sizes:
         yield from combinations(columns, size)

@@ -32,6 +32,7 @@ from processors.privacy.differences import (
     VALUE,
 )
 from processors.privacy.differencing import compare
+from processors.privacy.family_totals import crossed, subtracted
 from processors.privacy.overlaps import Meets
 from processors.privacy.regions import Naming, meets
 from processors.privacy.totals import Totals, compared
@@ -145,6 +146,23 @@ def told(earlier: Version, later: Version) -> dict[str, int]:
         if not found.safe:
             return _counted(found.found)
     return {}
+
+
+def beside(later: Version, other: Version, now: Version, earlier: Sequence[Version]) -> dict[str, int]:
+    """What a table of totals tells beside one of the same records that left before, by its kind.
+
+    `now`: the other one as it would be by now; `earlier`: versions of the first, where what is `now` has left, too.
+    """
+    k = min(version.shape.k for version in (later, other, now, *earlier))
+    one, two, three = _side(later), _side(other), _side(now)
+    found = subtracted(one, two, three, k)
+    for version in earlier if not found else ():
+        found |= crossed((one, _side(version)), (three, two), k)
+    return found
+
+
+def _side(version: Version) -> tuple[pl.DataFrame, Totals]:
+    return version.rows, version.shape.totals or Totals()
 
 
 def _lost(one: Shape, other: Shape) -> bool:

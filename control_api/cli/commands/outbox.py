@@ -140,9 +140,10 @@ def check(run: RunName, name: TableName, provenance: Provenance = False, as_json
         show(f"{name}: nothing was exported before")
     else:
         rows = [
-            (one["run"], one["at"][:19], "safe" if one["safe"] else _told(one["found"])) for one in found["against"]
+            (one["run"], one["table"], one["at"][:19], "safe" if one["safe"] else _told(one["found"]))
+            for one in found["against"]
         ]
-        show(table(("exported of run", "at", "compared with it"), rows))
+        show(table(("exported of run", "table", "at", "compared with it"), rows))
     if not found["safe"]:
         raise typer.Exit(1)
 

@@ -90,50 +90,34 @@ def test_one_person_more_does_not_leave_and_five_do(runs: Runs, ctx: Context) ->
     assert runs.export(first, "city") == 2  # it left before
 
 
-def test_what_keeps_groups_in_another_way_is_compared_in_that_way(runs: Runs) -> None:
-    """Counts of people, totals of totals, rows of groups, merged groups."""
-    north = [["Oslo", "N"], ["Bergen", "N"]]
-    who = {"k": 3, "subject": "sale.who"}
-    derived = {
-        "people": totals("sale.city", figures={"n": "count(*)", "who": "count(distinct sale.who)"}, small_groups=who),
-        "bare": totals("sale.city", small_groups=who),
-        "city": totals("sale.city"),
-        "all": totals(source="city", figures={"pay": "sum(city.pay)", "n": "sum(city.n)"}),
-        "large": {
-            "from": {"city": {}},
-            "transform": [{"filter": "city.n > 5"}, {"derive": {"more": "city.pay * 2"}}],
-        },
-        "nation": totals(
-            "sale.city",
-            small_groups={
-                "then": "merge",
-                "levels": [{"city": {"rows": north, "level": 1}}],
-            },
-        ),
-    }
-    first = {
-        "people": [("Oslo", 10, 6)], "bare": [("Oslo", 10, 60)], "city": [("Oslo", 10, 60)], "all": [(60, 10)],
-        "large": [("Oslo", 10, 60, 120)], "nation": [("Oslo", 7, 70), ("Bergen", 6, 60)],
-    }  # fmt: skip
-    run = runs.run("a", derived, **first)
-    assert [runs.export(run, table) for table in derived] == [1, 1, 1, 1, 1, 2]
-    few = {
-        "people": [("Oslo", 18, 8)], "bare": [("Oslo", 16, 90)], "city": [("Oslo", 6, 60)], "all": [(61, 11)],
-        "large": [("Oslo", 10, 60, 121)], "nation": [("N", 12, 120)],
-    }  # fmt: skip
-    run = runs.run("b", derived, **few)
-    told = {table: releases.check(runs.ctx, run, table)["against"][0]["found"] for table in derived}
-    assert told == {
-        "people": {"few": 1}, "bare": {"uncounted": 1}, "city": {"few": 1}, "all": {"few": 1}, "large": {"few": 1},
-        "nation": {"merged": 1},
-    }  # fmt: skip
-    assert "Add a count of subjects to the table" in runs.refused(run, "bare")
-    enough = {
-        "people": [("Oslo", 12, 9)], "city": [("Oslo", 5, 60)], "all": [(61, 15)], "large": [("Oslo", 15, 60, 121)],
-        "nation": [("N", 18, 120)],
-    }  # fmt: skip
-    run = runs.run("c", derived, **enough)
-    assert [runs.export(run, table) for table in enough] == [1, 1, 1, 1, 1]
+WHO = {"k": 3, "subject": "sale.who"}
+PEOPLE = totals("sale.city", figures={"n": "count(*)", "who": "count(distinct sale.who)"}, small_groups=WHO)
+ALL = totals(source="base", figures={"pay": "sum(base.pay)", "n": "sum(base.n)"})
+LARGE = {"from": {"base": {}}, "transform": [{"filter": "base.n > 5"}, {"derive": {"more": "base.pay * 2"}}]}
+NORTH = {"city": {"rows": [["Oslo", "N"], ["Bergen", "N"]], "level": 1}}
+NATION = totals("sale.city", small_groups={"then": "merge", "levels": [NORTH]})
+
+
+@pytest.mark.parametrize(
+    ("derived", "first", "few", "kind", "enough"),
+    [
+        (PEOPLE, [("Oslo", 10, 6)], [("Oslo", 18, 8)], "few", [("Oslo", 12, 9)]),
+        (totals("sale.city", small_groups=WHO), [("Oslo", 10, 60)], [("Oslo", 16, 90)], "uncounted", []),
+        (ALL, [(60, 10)], [(61, 11)], "few", [(61, 15)]),
+        (LARGE, [("Oslo", 10, 60, 120)], [("Oslo", 10, 60, 121)], "few", [("Oslo", 15, 60, 121)]),
+        (NATION, [("Oslo", 7, 70), ("Bergen", 6, 60)], [("N", 12, 120)], "merged", [("N", 18, 120)]),
+    ],
+)
+def test_what_keeps_groups_in_another_way_is_compared_in_that_way(
+    runs: Runs, derived: Any, first: list[Row], few: list[Row], kind: str, enough: list[Row]
+) -> None:
+    """Counts of people, sums alone, totals of totals, rows of groups, merged groups."""
+    tables = {"base": totals("sale.city"), "t": derived}
+    assert runs.export(runs.run("a", tables, t=first), "t") == len(first)
+    run = runs.run("b", tables, t=few)
+    assert releases.check(runs.ctx, run, "t")["against"][0]["found"] == {kind: 1}
+    assert ("Add a count of subjects to the table" in runs.refused(run, "t")) == (kind == "uncounted")
+    assert runs.export(runs.run("c", tables, t=enough), "t") == len(enough)
 
 
 def test_groups_whose_names_are_treated_leave_again_only_as_they_are(runs: Runs) -> None:
@@ -154,3 +138,25 @@ def test_published_groups_and_noise_are_not_compared(runs: Runs) -> None:
         run = runs.run(name, derived, open=[("Oslo", n, 7)], over=[("Oslo", n, 7)], noisy=[(n,)])
         assert [runs.export(run, table) for table in derived] == [1, 1, 1]
     assert releases.list_releases(runs.ctx, run) == []
+
+
+def test_tables_of_the_same_records_are_compared_with_each_other(runs: Runs, ctx: Context) -> None:
+    men = {"from": {"sale": {}}, "transform": [{"filter": "sale.who > 9"}, totals()["transform"][0]]}
+    women = {"from": {"sale": {}}, "transform": [{"filter": "sale.who < 9"}, totals()["transform"][0]]}
+    derived = {**CITY, "all": totals(), "over": totals(source="city", figures={"most": "sum(city.pay)"}),
+               "men": men, "women": women}  # fmt: skip
+    first = runs.run("a", derived, city=[("Oslo", 20, 500)], all=[(34, 600)], men=[(7, 70)], women=[(19, 530)])
+    assert [runs.export(first, table) for table in ("city", "all", "men")] == [1, 1, 1]
+    one = runs.run("b", derived, city=[("Oslo", 21, 590)], all=[(35, 690)], over=[(590,)], men=[(7, 70)],
+                   women=[(8, 80)])  # fmt: skip
+    assert "compared with what was exported of table city of run small-a" in runs.refused(one, "over")
+    found = releases.check(ctx, one, "over")["against"]
+    assert [(told["table"], told["found"]) for told in found] == [("city", {"total": 1}), ("all", {"total": 1})]
+    assert runs.export(one, "women") == 1  # they are none of the men
+    rest = runs.run("c", derived, city=[("Oslo", 25, 700)], all=[(40, 900)])
+    assert runs.export(rest, "city") == 1
+    assert "of table city of run small-a" in runs.refused(
+        rest, "all"
+    )  # five more of Oslo and one of whom it has withheld
+    more = runs.run("d", derived, city=[("Oslo", 25, 700)], all=[(44, 900)])
+    assert runs.export(more, "all") == 1
