@@ -79,7 +79,7 @@ def _over(name: str, task: Task, aggregate: Aggregate, below: Told, of: str) -> 
     one, figures = below.totals, _figures(aggregate)
     sums = {_bare(f"sum({of}.{column})"): (column, text) for text, column in figures_that_add_up(one).items()}
     counts = tuple(column for column, text in figures.items() if text in sums and sums[text][0] in one.counts)
-    figures = {column: sums[text][1] if text in sums else text for column, text in figures.items()}
+    figures = {column: sums[text][1] if text in sums else f"{text} of {of}" for column, text in figures.items()}
     by = {column: text for column, (text, _) in _by(name, task).items()}
     return replace(below, totals=Totals(by, figures, counts), but=below.but | _but(name, task))
 

@@ -7,12 +7,12 @@ is found harmless is of k subjects or more, as a count that all publish tells, o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
+from decimal import Decimal
 
 import polars as pl
 
 from processors.privacy.differences import OVER
-from processors.privacy.totals import Totals, added_up, choices, figures_that_add_up
+from processors.privacy.totals import EXACT, Totals, added_up, choices, figures_that_add_up
 
 Side = tuple[pl.DataFrame, Totals]
 
@@ -66,10 +66,10 @@ def _found(
     return {OVER: found} if found else {}
 
 
-def _net(terms: Sequence[tuple[Fraction | None, int]]) -> Fraction | None:
-    total = Fraction()
+def _net(terms: Sequence[tuple[Decimal | None, int]]) -> Decimal | None:
+    total = Decimal()
     for value, sign in terms:
         if value is None:
             return None
-        total += sign * value
+        total = EXACT.add(total, value) if sign > 0 else EXACT.subtract(total, value)
     return total

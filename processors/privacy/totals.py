@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from itertools import combinations
 from typing import Final
 
@@ -26,6 +26,7 @@ from processors.privacy.regions import Naming, meets
 from schemas.columns import ColumnType
 
 ALL_OF: Final = 4  # of so many grouping columns every choice is added up over, of more none or one, and all but one
+EXACT: Final = Context(prec=1000, traps=[Inexact, InvalidOperation])  # sums are exact or there is none
 PAIRS: Final = 1_000_000  # of groups that may have become each other
 
 _LATER: Final = "'"
@@ -62,8 +63,9 @@ def compared(before: pl.DataFrame, after: pl.DataFrame, one: Totals, other: Tota
     if not (one.named and other.named):
         return {} if before.sort(pl.all()).equals(after.sort(pl.all())) else {UNDECIDED: 1}
     counts = [name for name, later in names.items() if name in one.counts and later in other.counts]
-    adds = [name for name in figures_that_add_up(one).values() if name in names]
-    rest = [name for name in names if name not in adds and not one.figures[name].startswith(_SINGLE)]
+    texts = figures_that_add_up(one)
+    adds = [name for name in texts.values() if name in names]
+    rest = [name for name in names if one.figures[name] not in texts and not one.figures[name].startswith(_SINGLE)]
     sides = _Sides(before, after, counts, adds, rest, list(names), k)
     if set(one.by) != set(other.by):
         return _kinds({OVER: sum(sides.over(columns, everything=True) for columns in choices(by))})
@@ -96,7 +98,7 @@ def figures_that_add_up(totals: Totals) -> dict[str, str]:
 
 def added_up(
     frame: pl.DataFrame, columns: Sequence[str], figures: Mapping[str, str]
-) -> dict[tuple[str | None, ...], dict[str, Fraction | None]]:
+) -> dict[tuple[str | None, ...], dict[str, Decimal | None]]:
     """Of each total over groups its figures, exactly; `figures`: the columns by what they are called in the result."""
     texts = frame.select(*columns, *(pl.col(name).alias(text) for text, name in figures.items())).cast(pl.String)
     totals = texts.group_by([pl.lit(0).alias("~all"), *columns]).agg(pl.all())
@@ -188,7 +190,7 @@ class _Sides:
             counts = list(self._counts)
             sums |= {name: (_sum(row[name]), _sum(row[name + _LATER])) for name in counts}
         if any(
-            one is not None and other is not None and abs(other - one) >= self._k
+            one is not None and other is not None and abs(EXACT.subtract(other, one)) >= self._k
             for one, other in (sums[name] for name in counts)
         ):
             return True
@@ -210,12 +212,15 @@ def _difference(name: str) -> pl.Expr:
     return pl.col(name + _LATER).cast(pl.Int64) - pl.col(name).cast(pl.Int64)
 
 
-def _sum(texts: Sequence[str | None]) -> Fraction | None:
-    """Exactly; a null adds nothing. None of what is no number."""
+def _sum(texts: Sequence[str | None]) -> Decimal | None:
+    """Exactly; a null adds nothing. None of what is no number, or too large and too small for that at once."""
+    total = Decimal()
     try:
-        return sum((Fraction(text) for text in texts if text is not None), Fraction())
-    except ValueError:
+        for text in texts:
+            total = total if text is None else EXACT.add(total, EXACT.create_decimal(text))
+    except (Inexact, InvalidOperation):
         return None
+    return total if total.is_finite() else None
 
 
 def _any(one: pl.Series, other: pl.Series) -> Marks:

@@ -195,3 +195,25 @@ def test_groups_without_names_pass_only_if_nothing_changed() -> None:
     rows = [(7, 70), (8, 80)]
     assert found(of(*rows, totals=tokens), of(*rows[::-1], totals=tokens)) == {}
     assert found(of(*rows, totals=tokens), of(rows[0], (18, 80), totals=tokens)) == {UNDECIDED: 1}
+
+
+def test_totals_are_exact_whatever_their_size() -> None:
+    """Of sums that no float could tell apart; what is no number adds up to nothing that could be equal."""
+    large, small = "100000000000000000000000000000000000.01", "1e-300"
+    one = of(("a", 1, 20, large), ("a", 2, 20, "0.02"))
+    assert found(one, of(("a", 1, 15, "0.01"), ("a", 2, 25, "100000000000000000000000000000000000.02"))) == {}
+    assert found(one, of(("a", 1, 15, "0.01"), ("a", 2, 25, "100000000000000000000000000000000000.03"))) == {OVER: 2}
+    assert found(of(("a", 1, 20, "1e300"), ("a", 2, 20, "0")), of(("a", 1, 15, "1e300"), ("a", 2, 25, small))) == {
+        OVER: 2
+    }
+    for odd in ("NaN", "Infinity"):
+        assert found(of(("a", 1, 20, odd), ("a", 2, 20, "0")), of(("a", 1, 15, "0"), ("a", 2, 25, odd))) == {OVER: 2}
+        assert found(of(("a", 1, 20, odd)), of(("a", 1, 20, odd))) == {}
+
+
+def test_a_figure_that_is_published_twice_is_one() -> None:
+    twice = Totals({"city": "sale.city"}, {"n": "count(*)", "m": "count(*)"}, ("n", "m"))
+    assert found(of(("a", 11, 11), ("b", 20, 20), totals=twice), of(("a", 17, 17), ("b", 14, 14), totals=twice)) == {}
+    assert found(of(("a", 11, 11), ("b", 20, 20), totals=twice), of(("a", 17, 17), ("b", 15, 15), totals=twice)) == {
+        OVER: 1
+    }
