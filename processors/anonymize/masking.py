@@ -108,14 +108,20 @@ def _with_country(numbers: pl.Series, cover: Cover) -> pl.Series:
     frame = pl.DataFrame({"value": numbers}).with_columns(bare=_bare(pl.col("value"), "phone", _written(numbers)))
     zeros = bare.str.starts_with("00") | bare.str.starts_with("+00")
     frame = frame.with_columns(before=bare.str.starts_with("+").cast(pl.UInt32) + 2 * zeros)
-    code = pl.when(before > 0).then(bare.str.slice(before, 3).cast(pl.UInt16, strict=False)).fill_null(HOME)
-    frame = frame.with_columns(code=code)
+    dialled = bare.str.slice(_alike(frame["before"]), 3).cast(pl.UInt16, strict=False)
+    frame = frame.with_columns(code=pl.when(before > 0).then(dialled).fill_null(HOME))
     frame = frame.with_columns(_COUNTRIES["shown"].gather(frame["code"]), _COUNTRIES["size"].gather(frame["code"]))
     frame = frame.with_columns(cut=before + pl.col("size"))
     # what is kept at the end, all that there is of a number of fixed length, is there in the number with its country
     without = bare.str.slice(cut) if cover.first or cover.length is None else bare
     parts = [pl.col("shown"), *cover.parts(without)]
     return frame.select(_if_sound(pl.col("value"), bare, "phone", cover, parts, bare.str.len_chars() - cut)).to_series()
+
+
+def _alike(numbers: pl.Series) -> int | pl.Expr:
+    """The number where it is the same for all texts, which are cut faster then, or that of each."""
+    least = numbers.min()
+    return least if isinstance(least, int) and least == numbers.max() else pl.col(numbers.name)
 
 
 def card(value: pl.Expr, cover: Cover, keep_check: bool) -> pl.Expr:

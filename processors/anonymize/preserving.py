@@ -16,7 +16,8 @@ how often each occurs, reads the others off. So are texts that are not ASCII or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,7 @@ from processors.anonymize.units import LONGEST, Room, Texts, Units, Words, Writt
 ROUNDS: Final = 10
 REPEATED: Final = 0.7  # share of distinct texts below which it pays to find them
 PASS: Final = 65_536  # texts at a time among which repeated ones are looked for
+Step = Callable[[], object]
 _ROOMS: Final[list[Room]] = []  # those that nobody uses now, wiped
 
 
@@ -88,27 +90,32 @@ class _Network:
         return made.series(np.concatenate(refused))
 
     def _mix(self, units: Units, numbers: Numbers, room: Room) -> None:
-        """The network itself."""
+        """The network itself: its two kinds of rounds as lists of steps, which are the same each time."""
         noise = _Noise(self._cipher, self._tweak(units, room), units, room)
         mixed, less = numbers.spare
-        alike = [[_alike(size[part]) for part in units.parts] for size in numbers.size]
+        rounds: list[list[Step]] = []
+        for to, of in ((0, 1), (1, 0)):
+            steps: list[Step] = []
+            value, size = numbers.value[to], numbers.size[to]
+            for words, part in zip(noise.of(numbers.value[of], steps), units.parts, strict=True):
+                steps += _reduction(words, size[part], mixed[part], less[part])
+            steps += [partial(np.add, mixed, value, out=mixed), partial(np.subtract, mixed, size, out=less)]
+            steps += [partial(np.minimum, mixed, less, out=value)]  # of these two the one that did not wrap around
+            rounds.append(steps)
         for turn in range(ROUNDS):
-            to, of = turn % 2, 1 - turn % 2
-            for words, size, part in zip(noise.of(numbers.value[of], turn), alike[to], units.parts, strict=True):
-                _reduce(words, size, mixed[part], less[part])
-            mixed += numbers.value[to]
-            np.subtract(mixed, numbers.size[to], out=less)
-            np.minimum(mixed, less, out=numbers.value[to])  # of these two the one that did not wrap around
+            noise.turn[...] = (turn ^ max(turn - 1, 0)) << 56
+            for step in rounds[turn % 2]:
+                step()
 
     def _tweak(self, units: Units, room: Room) -> Words:
         """The MAC of each shape as randomness.macs has it: of its length, then of its units."""
         blocks = _Blocks(self._tweaks, units.counts[0], room)
         blocks.words[:, 0], blocks.words[:, 1] = units.sizes, 0
-        blocks.encrypt(units.counts[0])
+        blocks.encryption(units.counts[0])()
         for count, part in zip(units.counts, units.parts, strict=True):
-            for i, words in enumerate(units.words[:, part]):
-                blocks.words[:count, i] ^= words
-            blocks.encrypt(count)
+            for block, words in zip(blocks.words[:count].T, units.words[:, part], strict=True):
+                block ^= words
+            blocks.encryption(count)()
         tweak: Words = room.pairs(1, units.counts[0])[0]
         tweak[:] = blocks.words.T
         return tweak
@@ -118,56 +125,56 @@ class _Blocks:
     """Blocks of two words each, which a cipher encrypts where they are."""
 
     def __init__(self, cipher: Any, count: int, room: Room) -> None:
-        self._cipher = cipher
-        self._memory = room.pairs(1, count + 1).reshape(-1, 2)  # the cipher wants a block more
-        self.words: Words = self._memory[:-1]
+        memory = room.pairs(1, count + 1).reshape(-1, 2)  # the cipher wants a block more
+        self._cipher, self._bytes = cipher, memory.data.cast("B")
+        self.words: Words = memory[:-1]
 
-    def encrypt(self, count: int) -> None:
-        """The first so many."""
-        self._cipher.update_into(self.words[:count].data.cast("B"), self._memory.data.cast("B"))
+    def encryption(self, count: int) -> Step:
+        """Of the first so many."""
+        return partial(self._cipher.update_into, self._bytes[: 16 * count], self._bytes)
 
 
 class _Noise:
-    """The round function over many texts."""
+    """The round function over many texts: a pseudo-random function of the tweak, the round and a half of the text."""
 
     def __init__(self, cipher: Any, tweak: Words, units: Units, room: Room) -> None:
-        self._tweak = tweak
-        self._state = _Blocks(cipher, units.counts[0], room)
         own = list(zip(units.counts, units.parts, strict=True))
         self._blocks = [own[j : j + 2] for j in range(0, len(own), 2)]  # of two units' numbers
-        self._second = own[1][0] if len(own) > 1 else 0
-        self._more = [_Blocks(cipher, units.counts[2], room)] if len(own) > 2 else []
+        self._tweak = tweak
+        self._state = _Blocks(cipher, units.counts[0], room)
+        self._more = _Blocks(cipher, units.counts[2], room) if len(own) > 2 else self._state
+        self.turn = np.zeros((), dtype=np.uint64)  # in which bits the round's number differs from that of the last
 
-    def of(self, half: Words, turn: int) -> Iterator[Words]:
-        """Words of a pseudo-random function of the tweak, the round and the other half, for each unit in turn."""
-        state = self._state.words
+    def of(self, half: Words, steps: list[Step]) -> Iterator[Words]:
+        """Where words for each unit will be, once the steps until then have been taken, which are added."""
+        state, more = self._state.words, self._more.words
         # a number is below 2^38, so the round's number meets none of its bits
-        self._tweak[0] ^= np.uint64((turn ^ max(turn - 1, 0)) << 56)
+        steps.append(partial(np.bitwise_xor, self._tweak[0], self.turn, out=self._tweak[0]))
         for j, block in enumerate(self._blocks):
             for i, (count, part) in enumerate(block):
-                np.bitwise_xor(state[:count, i] if j else self._tweak[i, :count], half[part], out=state[:count, i])
+                words = state[:count, i]
+                mixed_in = words if j else self._tweak[i, :count]
+                steps.append(partial(np.bitwise_xor, mixed_in, half[part], out=words))
             if not j:
-                state[self._second :, 1] = self._tweak[1, self._second :]
-            self._state.encrypt(block[0][0])
+                alone = block[1][0] if len(block) > 1 else 0
+                steps.append(partial(np.copyto, state[alone:, 1], self._tweak[1, alone:]))
+            steps.append(self._state.encryption(block[0][0]))
         yield from (state[:count, i] for i, (count, _) in enumerate(self._blocks[0]))
         for j, block in enumerate(self._blocks[1:], 1):
-            (more,) = self._more
             most = block[0][0]
-            np.bitwise_xor(state[:most], np.uint64(2 * j), out=more.words[:most])
-            more.encrypt(most)
-            yield from (more.words[:count, i] for i, (count, _) in enumerate(block))
+            steps.append(partial(np.bitwise_xor, state[:most], np.uint64(2 * j), out=more[:most]))
+            steps.append(self._more.encryption(most))
+            yield from (more[:count, i] for i, (count, _) in enumerate(block))
 
 
-def _alike(sizes: Words) -> Any:
-    """One number where all are the same, by which is divided faster."""
-    return sizes[0] if (sizes == sizes[0]).all() else sizes
-
-
-def _reduce(words: Words, size: Any, into: Words, less: Words) -> None:
-    if isinstance(size, np.ndarray):
-        np.remainder(words, size, out=into)
-        return
-    into[:] = words
-    np.floor_divide(into, size, out=less)
-    np.multiply(less, size, out=less)
-    np.subtract(into, less, out=into)
+def _reduction(words: Words, sizes: Words, into: Words, less: Words) -> list[Step]:
+    """Words modulo sizes. Where these are all the same, whole numbers next to each other are divided faster."""
+    size = sizes[:1].reshape(())
+    if not (sizes[::256] == size).all() or not (sizes == size).all():
+        return [partial(np.remainder, words, sizes, out=into)]
+    return [
+        partial(np.copyto, into, words),
+        partial(np.floor_divide, into, size, out=less),
+        partial(np.multiply, less, size, out=less),
+        partial(np.subtract, into, less, out=into),
+    ]

@@ -47,6 +47,8 @@ class Numbers:
     def too_few(self) -> Ints:
         """Which texts have a shape of fewer than SMALLEST."""
         unsure = np.flatnonzero(self._varying < DIGITS)
+        if not len(unsure):
+            return unsure
         texts = np.ones(len(unsure))
         for count, part in zip(self._units.counts, self._units.parts, strict=True):
             there = unsure < count
@@ -64,10 +66,9 @@ class Numbers:
         for words, characters, left, right in zip(self._units.words, (narrow, number), *self._masks, strict=True):
             lanes = characters.view(np.uint16)
             lanes *= np.uint16(0x101)  # at both places, of which the mask leaves one
-            characters[0] &= left
-            characters[1] &= right
-            words += characters[0]
-            words += characters[1]
+            for half, mask in zip(characters, (left, right), strict=True):
+                half &= mask
+                words += half
 
 
 def _told_apart(words: Words, value: Words, radix: Words, letters: Words, varying: Words) -> None:
@@ -111,7 +112,8 @@ def _halved(apart: Words, left: Words, halves: Any) -> None:
     lanes = halves.view(np.uint16)
     lanes *= np.uint16(0x101)  # of its bytes one is zero: now the upper one is their sum
     lanes >>= np.uint16(8)
-    lanes[1] += np.uint16(1)
+    radices = lanes[1]
+    radices += np.uint16(1)
 
 
 def _paired(value: Words, second: Words, size: Words, radix: Words) -> None:

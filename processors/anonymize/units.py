@@ -146,10 +146,11 @@ class Units:
     def _read(self) -> None:
         for column, words in self._columns():
             words[:] = column
-        for j, (more, count) in enumerate(zip([*self.counts[1:], 0], self.counts, strict=True)):
+        for j, (more, count, part) in enumerate(zip([*self.counts[1:], 0], self.counts, self.parts, strict=True)):
             left = self.sizes[more:count] - UNIT * j
-            for i, within in enumerate(_WITHIN):
-                self.words[i, self.parts[j]][more:] &= within.take(left)
+            for words, within in zip(self.words[:, part], _WITHIN, strict=True):
+                last = words[more:]
+                last &= within.take(left)
 
     def write(self, texts: Written) -> None:
         """The words as they are now."""
