@@ -1,9 +1,9 @@
 """Releases: rows of a table that promises groups leave the review store, and nothing that left before tells more by it.
 
-Always holds: what is exported is what was checked, since both are read at one moment; of each table of a task one
-release is checked and kept at a time, in the transaction of its audit event; an earlier one counts for ever, since what
-was published stays known. The same content once more is no new release. Tables without a group guarantee are not looked
-at. What is told in messages are numbers of groups, never a value.
+Always holds: what is exported is what was checked, since both are read at one moment; of each table of a task, and of
+totals of the same records, one release is checked and kept at a time, in the transaction of its audit event; an earlier
+one counts for ever, since what was published stays known. The same content once more is no new release. Tables that
+promise nothing of groups are not looked at. What is told in messages are numbers of groups, never a value.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _checked(ctx: Context, run: str, table: str, provenance: bool) -> Checked | 
 
 
 def _check(conn: Connection, url: str, at: str, run: Run, table: str, provenance: bool) -> Checked | None:
-    """None for a table without a group guarantee."""
+    """None for a table that promises nothing of groups."""
     of = kept(conn, run, table)
     if of is None:
         return None

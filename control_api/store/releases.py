@@ -1,4 +1,4 @@
-"""Releases: what left the review store of tables that promise groups, kept for good.
+"""Releases: what left the review store of tables that promise groups, and of totals, kept for good.
 
 What was published can't be taken back, so nothing here is ever deleted. The same content is kept once.
 """
@@ -30,7 +30,7 @@ class Release:
 
 
 def lock(conn: Connection, task: str, table: str) -> None:
-    """Until the transaction ends nothing else of this table is released."""
+    """Until the transaction ends nothing else is released under this name: of a table, or of a family by its root's."""
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"release {task}/{table}",))
 
 

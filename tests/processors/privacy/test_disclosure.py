@@ -162,6 +162,29 @@ def test_where_subjects_are_in_several_rows_no_sum_is_of_fewer(
         assert len(who) >= K
 
 
+COUNTED = st.tuples(st.sampled_from([2, 3, 5]), st.sampled_from(["who", None]))
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.booleans().flatmap(published), st.lists(COUNTED, min_size=3, max_size=3))
+def test_where_tables_count_differently_no_sum_is_of_fewer_than_all_of_them_ask(
+    given_: tuple[list[Row], list[Grouped]], counted: list[tuple[int, str | None]]
+) -> None:
+    rows, tables = given_
+    for n, row in enumerate(rows):
+        row["who"] = n * 7 % 6
+    tables = [
+        table(((n, rows[n]) for n in one.records[RECORD]), one.by, k, subject)
+        for one, (k, subject) in zip(tables, counted, strict=False)
+    ]
+    attack = Attack(rows, tables, withhold(tables))
+    for here in attack.told():
+        records = {n for kind in here for n in attack.rows[kind]}
+        asked = [one for one in tables if records <= set(one.records[RECORD])]
+        people = {rows[n]["who"] for n in records}
+        assert not asked or any(len(people if one.subject else records) >= one.k for one in asked)
+
+
 @settings(max_examples=20, deadline=None)
 @given(published(filters=True), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(given_: tuple[list[Row], list[Grouped]], random: Any) -> None:
