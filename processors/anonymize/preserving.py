@@ -91,7 +91,7 @@ class _Network:
 
     def _mix(self, units: Units, numbers: Numbers, room: Room) -> None:
         """The network itself: its two kinds of rounds as lists of steps, which are the same each time."""
-        noise = _Noise(self._cipher, self._tweak(units, room), units, room)
+        noise = _Noise(self._cipher, self._tweak(units, numbers.alike, room), units, room)
         mixed, less = numbers.spare
         rounds: list[list[Step]] = []
         for to, of in ((0, 1), (1, 0)):
@@ -107,14 +107,15 @@ class _Network:
             for step in rounds[turn % 2]:
                 step()
 
-    def _tweak(self, units: Units, room: Room) -> Words:
+    def _tweak(self, units: Units, alike: bool, room: Room) -> Words:
         """The MAC of each shape as randomness.macs has it: of its length, then of its units."""
-        blocks = _Blocks(self._tweaks, units.counts[0], room)
-        blocks.words[:, 0], blocks.words[:, 1] = units.sizes, 0
-        blocks.encryption(units.counts[0])()
-        for count, part in zip(units.counts, units.parts, strict=True):
+        counts = [1] * len(units.counts) if alike else units.counts
+        blocks = _Blocks(self._tweaks, counts[0], room)
+        blocks.words[:, 0], blocks.words[:, 1] = units.sizes[: counts[0]], 0
+        blocks.encryption(counts[0])()
+        for count, part in zip(counts, units.parts, strict=True):
             for block, words in zip(blocks.words[:count].T, units.words[:, part], strict=True):
-                block ^= words
+                block ^= words[:count]
             blocks.encryption(count)()
         tweak: Words = room.pairs(1, units.counts[0])[0]
         tweak[:] = blocks.words.T

@@ -33,7 +33,8 @@ class Numbers:
         pairs = room.pairs(8, units.words.shape[1])
         masks, apart, halves = pairs[:2], pairs[2:4], pairs[4:].reshape(2, 2, *pairs.shape[1:])
         _told_apart(units.words, *apart, *masks)
-        self._varying = _dealt(units, *masks)
+        self.alike = units.alike()  # whether all texts have the same shape, which is looked at once then
+        self._varying = _dealt_once(units, masks) if self.alike else _dealt(units.counts, units.parts, *masks)
         _halved(apart, masks[0], halves)
         ((narrow, middle), (size, low)), (spare, number) = halves, apart
         _paired(narrow, middle, size, low)
@@ -89,10 +90,20 @@ def _told_apart(words: Words, value: Words, radix: Words, letters: Words, varyin
     words -= value
 
 
-def _dealt(units: Units, left: Words, varying: Words) -> Words:
+def _dealt_once(units: Units, masks: Words) -> Words:
+    """What `_dealt` does, for texts of one shape."""
+    firsts = [part.start for part in units.parts]
+    own = masks[:, :, firsts]
+    varying = _dealt([1] * len(firsts), [slice(j, j + 1) for j in range(len(firsts))], *own)
+    for j, part in enumerate(units.parts):
+        masks[:, :, part] = own[:, :, j : j + 1]
+    return np.repeat(varying, units.counts[0])
+
+
+def _dealt(counts: list[int], parts: list[slice], left: Words, varying: Words) -> Words:
     """How many characters of classes each text has; `left` and `varying` become masks of the left and right half."""
-    before = np.zeros(units.counts[0], dtype=np.uint64)
-    for count, part in zip(units.counts, units.parts, strict=True):
+    before = np.zeros(counts[0], dtype=np.uint64)
+    for count, part in zip(counts, parts, strict=True):
         so_far = before[:count]
         for own, counted in zip(varying[:, part], left[:, part], strict=True):
             np.add(own, so_far, out=counted)

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 LONGEST: Final = 128  # characters of a text
 UNIT: Final = 16
-AT_ONCE: Final = 20_480  # units of a pass, so that what is computed with stays near the processor
+AT_ONCE: Final = 32_768  # units of a pass, so that what is computed with stays near the processor
 PAIRS: Final = 13  # pairs of words for each unit that a pass computes with
 
 Bytes = npt.NDArray[np.uint8]
@@ -151,6 +151,11 @@ class Units:
             for words, within in zip(self.words[:, part], _WITHIN, strict=True):
                 last = words[more:]
                 last &= within.take(left)
+
+    def alike(self) -> bool:
+        """Whether all texts have the same words now."""
+        whole = self.counts[-1] == self.counts[0]
+        return whole and all((words == words[0]).all() for part in self.parts for words in self.words[:, part])
 
     def write(self, texts: Written) -> None:
         """The words as they are now."""

@@ -158,6 +158,15 @@ def test_texts_of_one_shape_among_others_come_out_as_by_themselves() -> None:
     assert preserved(pl.Series(common), KEY, "d").to_list() == both[:9_000]
 
 
+def test_texts_of_one_shape_that_is_long_and_of_shapes_that_differ_late() -> None:
+    draw = random.Random(5)
+    alike = ["".join(draw.choice(kind) for kind in ("x", *CLASSES) * 17) for _ in range(40)]
+    late = [text[:-2] + last for text, last in zip(alike, ["a0", "0a", "-a"] * 13, strict=False)]
+    short = [text[: len(text) - i % 40] for i, text in enumerate(alike)]
+    for texts in (alike, late, short):
+        assert preserved(pl.Series(texts), KEY, "d").to_list() == [plainly(text) for text in texts]
+
+
 def test_nothing_of_the_texts_remains_in_the_memory_that_is_kept() -> None:
     preserved(pl.Series([f"{i:06}-abcdefghijklmnopqrstuvw" for i in range(3_000)]), KEY, "d")
     assert _ROOMS
