@@ -29,8 +29,7 @@ def export(rig: Rig, run: str, table: str, to: Path) -> tuple[int, str]:
 
 
 def compared(rig: Rig, run: str, table: str) -> list[dict[str, str]]:
-    done = rig.metal("outbox", "check", run, "--table", table, "--json")
-    found: list[dict[str, str]] = json.loads(done.stdout)["against"]
+    found: list[dict[str, str]] = rig.call("GET", f"/runs/{run}/outbox/{table}/check")["against"]
     return found
 
 
@@ -79,7 +78,7 @@ def test_states_of_a_run_in_windows_leave_one_after_the_other(rig: Rig, tmp_path
     assert after.keys() - before.keys()
     assert [one["found"] for one in compared(rig, run, "person")] == [{}]
     assert export(rig, run, "person", tmp_path / "second")[0] == 0
-    left = json.loads(rig.metal("outbox", "releases", run, "--json").stdout)["releases"]
+    left = rig.call("GET", f"/runs/{run}/releases")["releases"]
     assert [(one["run"], one["table"]) for one in left] == [(run, "person")] * 2
     rig.call("POST", f"/runs/{run}/stop")
 
