@@ -3,9 +3,10 @@
 Always holds: among the texts of one shape (length, classes and separators) no two come out equal, and which comes out
 where depends on the key and the shape alone. A Feistel network of ten rounds as in FF1 (NIST SP 800-38G), the shape as
 its tweak, but over a product of small groups: the characters of each half are packed by at most eight into numbers, and
-each number is added to modulo its own size, so no long arithmetic and no cycle walking are needed. Which characters
-make a number (shapes.py) follows from the shape alone, so that each round is a bijection of the texts of a shape. The
-round function is a CBC-MAC of AES-256; reducing 64 of its bits to at most 26^8 leaves a bias below 2^-26.
+each number is added to modulo its own size, so no long arithmetic and no cycle walking are needed. Which characters are
+of a half and which of these make a number (shapes.py) follows from the shape alone, so that each round is a bijection
+of the texts of a shape; the left half has as many characters as the right one, or one more. The round function is a
+CBC-MAC of AES-256; reducing 64 of its bits to at most 26^8 leaves a bias below 2^-26.
 
 A shape tells no more than where the characters of its classes stand, which the tweak alone depends on; so texts of all
 shapes go through the network together, and how many shapes there are makes no difference.
