@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from benchmarks.census import COLUMNS, QUASI_IDENTIFIERS, codes, hierarchies
-from processors.privacy.measure import measure
+from processors.privacy.measured.measure import measure
 
 PART: Final = 1_000_000  # rows that are made at a time
 ROW_GROUP: Final = 100_000

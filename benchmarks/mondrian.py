@@ -20,9 +20,9 @@ import polars as pl
 
 from benchmarks import plain_mondrian
 from benchmarks.census import ROWS, census
-from processors.privacy.dimension import Dimension, Grain, Survey, dimension, encode, surveys
-from processors.privacy.mondrian import Classes, classes
-from processors.privacy.points import Codes
+from processors.privacy.domains.dimension import Dimension, Grain, Survey, dimension, encode, surveys
+from processors.privacy.domains.points import Codes
+from processors.privacy.groups.mondrian import Classes, classes
 from schemas.task.model import Column
 
 K: Final = 10

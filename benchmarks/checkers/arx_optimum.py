@@ -20,12 +20,12 @@ from typing import Any, Final
 
 import polars as pl
 
-from processors.privacy.demands import Demands
-from processors.privacy.lattice import search
-from processors.privacy.levels import Levels, from_csv
-from processors.privacy.requested import Closeness, Diversity
-from processors.privacy.unreachable import Unreachable
-from processors.privacy.walk import Optimum
+from processors.privacy.domains.levels import Levels, from_csv
+from processors.privacy.guarantees.requested import Closeness, Diversity
+from processors.privacy.search.demands import Demands
+from processors.privacy.search.lattice import search
+from processors.privacy.search.unreachable import Unreachable
+from processors.privacy.search.walk import Optimum
 
 METRICS: Final = {"loss": "leaves"}  # ARX's name: ours
 DIGITS: Final = 1e-8  # ARX rounds what it tells

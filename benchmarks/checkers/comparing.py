@@ -18,7 +18,7 @@ from typing import Any, Final
 import polars as pl
 
 from benchmarks.checkers.cases import Case, read
-from processors.privacy.measure import measure
+from processors.privacy.measured.measure import measure
 
 TOLERANCE: Final = 1e-9
 

@@ -4,7 +4,7 @@ Its pins do not agree with ours, so it runs in an environment of its own, made f
 
     .venv/bin/uv venv ENVIRONMENT
     .venv/bin/uv pip sync --python ENVIRONMENT/bin/python --require-hashes benchmarks/checkers/pycanon.lock
-    ENVIRONMENT/bin/python -m benchmarks.checkers.pycanon_values tests/processors/privacy/pycanon.json
+    ENVIRONMENT/bin/python -m benchmarks.checkers.pycanon_values tests/processors/privacy/measured/pycanon.json
     ENVIRONMENT/bin/python -m benchmarks.checkers.pycanon_values benchmarks/checkers/adult.json --adult FOLDER
 
 FOLDER holds ARX's `data/adult.csv` and `data/adult_hierarchy_*.csv`, which are no part of this project.

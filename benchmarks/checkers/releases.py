@@ -32,10 +32,10 @@ from benchmarks.census import draw
 from benchmarks.checkers.arx_optimum import read
 from processors.anonymize.protocol import Anonymization
 from processors.anonymize.runner import compile_methods
-from processors.privacy.demands import Demands
-from processors.privacy.lattice import released, search
-from processors.privacy.levels import Levels
-from processors.privacy.walk import Optimum
+from processors.privacy.domains.levels import Levels
+from processors.privacy.search.demands import Demands
+from processors.privacy.search.lattice import released, search
+from processors.privacy.search.walk import Optimum
 from schemas.discovery import discover
 from schemas.task.model import Column, Method
 

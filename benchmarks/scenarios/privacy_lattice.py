@@ -14,10 +14,10 @@ import polars as pl
 from benchmarks.census import census, hierarchies
 from benchmarks.figures import Figure, Outcome, Target
 from benchmarks.session import Session
-from processors.privacy.demands import Demands
-from processors.privacy.lattice import search
-from processors.privacy.levels import from_rows
-from processors.privacy.walk import Optimum
+from processors.privacy.domains.levels import from_rows
+from processors.privacy.search.demands import Demands
+from processors.privacy.search.lattice import search
+from processors.privacy.search.walk import Optimum
 from schemas.errors import Fatal
 
 SCALES: Final[dict[str, dict[str, Any]]] = {

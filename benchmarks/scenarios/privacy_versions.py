@@ -13,9 +13,9 @@ import polars as pl
 from benchmarks.census import QUASI_IDENTIFIERS, census
 from benchmarks.figures import Figure, Outcome
 from benchmarks.session import Session
-from processors.privacy.dimension import Grain, dimension, encode, surveys
-from processors.privacy.mondrian import Classes, classes
-from processors.privacy.versions import COUNT, Shape, Version, told
+from processors.privacy.domains.dimension import Grain, dimension, encode, surveys
+from processors.privacy.groups.mondrian import Classes, classes
+from processors.privacy.releases.versions import COUNT, Shape, Version, told
 from schemas.columns import ColumnType
 from schemas.errors import Fatal
 from schemas.task.model import Column

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from connectors.sources.open_sources import open_source
 from control_api.actions.run_tables import compiled
 from processors.plan import OutputPlan, TablePlan, TaskPlan
-from processors.privacy.beforehand import Needs, Probe
+from processors.privacy.groups.beforehand import Needs, Probe
 from processors.wrong_config import Wrong
 from schemas.columns import HASH, LINE, OP
 from schemas.errors import Fatal, MetalError, Mistake

@@ -25,11 +25,11 @@ from control_api.store.runs import Run, get_run
 from control_api.store.totals import Totals, totals_of
 from processors.aggregate.noise_plan import noise_of
 from processors.aggregate.noise_stated import noise_method, stated_noise
-from processors.privacy.certificate import Facts, make
-from processors.privacy.finding import Finding, breadths_of
-from processors.privacy.requested import Presence
-from processors.privacy.signature import public_key, sign
-from processors.privacy.statement import StatedNoise
+from processors.privacy.certificates.certificate import Facts, make
+from processors.privacy.certificates.finding import Finding, breadths_of
+from processors.privacy.certificates.signature import public_key, sign
+from processors.privacy.certificates.statement import StatedNoise
+from processors.privacy.guarantees.requested import Presence
 from schemas.columns import ColumnType
 from schemas.errors import Conflict
 from schemas.task.model import Method

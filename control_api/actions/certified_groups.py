@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from processors.aggregate.families import handling_of
-from processors.privacy.certificate import shortened
-from processors.privacy.stated_groups import Groups, withheld
+from processors.privacy.certificates.certificate import shortened
+from processors.privacy.certificates.stated_groups import Groups, withheld
 from processors.transform.outputs import aggregate_of
 from schemas.columns import ColumnType
 from schemas.task.model import Task

@@ -14,10 +14,10 @@ from typing import Final
 
 import polars as pl
 
-from processors.privacy.breadth import Breadth
-from processors.privacy.digest import RowsDigest
-from processors.privacy.finding import Finding, compact, find, without_lost_subjects
-from processors.privacy.requested import Request
+from processors.privacy.certificates.digest import RowsDigest
+from processors.privacy.certificates.finding import Finding, compact, find, without_lost_subjects
+from processors.privacy.guarantees.requested import Request
+from processors.privacy.measured.breadth import Breadth
 from schemas.columns import ColumnType, polars_type
 
 _IN_MEMORY: Final = 1024 * 1024  # of each spool of hashes, before it goes to disk

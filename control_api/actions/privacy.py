@@ -18,8 +18,8 @@ from control_api.store.db import Connection, Connections
 from control_api.store.privacy import Account
 from processors.aggregate.noise_plan import noise_of
 from processors.aggregate.noisy import Draw
-from processors.privacy.ledger import NOTHING, Ledger
-from processors.privacy.noise import Answer, Cost, Question
+from processors.privacy.differential.ledger import NOTHING, Ledger
+from processors.privacy.differential.noise import Answer, Cost, Question
 from processors.wrong_config import MisfitError
 from schemas.errors import Conflict, NotFound
 from schemas.task.form import NAME

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from control_api.actions.run_tables import compiled
 from control_api.store.runs import Run
-from processors.privacy.requested import Request, requests_of, requests_of_links
+from processors.privacy.guarantees.requested import Request, requests_of, requests_of_links
 from processors.transform.outputs import outputs
 from schemas.columns import ColumnType
 from schemas.task.model import Method

@@ -18,8 +18,8 @@ from control_api.store.published import Wanted
 from control_api.store.runs import Run
 from processors.aggregate.released import Told, published, told_of
 from processors.anonymize.runner import CompiledMethods
-from processors.privacy.requested import GROUP, Request
-from processors.privacy.versions import Scope, Shape, Version
+from processors.privacy.guarantees.requested import GROUP, Request
+from processors.privacy.releases.versions import Scope, Shape, Version
 from processors.wrong_config import ConfigError
 from schemas.columns import ColumnType
 from schemas.errors import Conflict

@@ -21,8 +21,8 @@ from control_api.store.outbox import plan_of
 from control_api.store.outbox_export import Format, address_of, export
 from control_api.store.releases import Release
 from control_api.store.runs import Run, get_run
-from processors.privacy.requested import Request
-from processors.privacy.versions import Version, advice, beside, in_words, told
+from processors.privacy.guarantees.requested import Request
+from processors.privacy.releases.versions import Version, advice, beside, in_words, told
 from schemas.errors import Conflict
 
 

@@ -22,10 +22,10 @@ from control_api.actions.run_tables import compiled
 from control_api.cli.published import OtherColumnsError, read
 from control_api.composition import components
 from processors.plan import TaskPlan
-from processors.privacy.curve import draw as svg
-from processors.privacy.finding import breadths_of
-from processors.privacy.preview import Point, document, preview
-from processors.privacy.requested import Request, requests_of
+from processors.privacy.certificates.finding import breadths_of
+from processors.privacy.guarantees.requested import Request, requests_of
+from processors.privacy.measured.curve import draw as svg
+from processors.privacy.measured.preview import Point, document, preview
 from processors.transform.outputs import outputs
 from processors.wrong_config import ConfigError
 from schemas.columns import OP

@@ -11,12 +11,12 @@ import orjson
 
 from control_api.actions.examine import Asked, examine
 from control_api.cli.published import OtherColumnsError, form_of, read
-from processors.privacy.certificate import MalformedError, breadths_of, request_of
-from processors.privacy.certificate import read as read_statement
-from processors.privacy.comparison import Mismatch, compare
-from processors.privacy.signature import BadSignatureError, parse_public_key
-from processors.privacy.signature import verify as verify_signature
-from processors.privacy.statement import Guarantee, StatedWaiver, Statement
+from processors.privacy.certificates.certificate import MalformedError, breadths_of, request_of
+from processors.privacy.certificates.certificate import read as read_statement
+from processors.privacy.certificates.comparison import Mismatch, compare
+from processors.privacy.certificates.signature import BadSignatureError, parse_public_key
+from processors.privacy.certificates.signature import verify as verify_signature
+from processors.privacy.certificates.statement import Guarantee, StatedWaiver, Statement
 from schemas.errors import InvalidInput, Mistake
 
 

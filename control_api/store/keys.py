@@ -15,7 +15,7 @@ from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool
 
 from control_api.store.db import Connection, Connections, connections
-from processors.privacy.signature import public_key
+from processors.privacy.certificates.signature import public_key
 from schemas.errors import Conflict, Fatal, NotFound
 from schemas.sealing import new_key, seal, unseal
 

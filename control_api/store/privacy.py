@@ -14,8 +14,8 @@ from psycopg.rows import tuple_row
 from psycopg.types.json import Json
 
 from control_api.store.db import Connection
-from processors.privacy.ledger import NOTHING, Ledger, Told, read, written
-from processors.privacy.noise import Cost
+from processors.privacy.differential.ledger import NOTHING, Ledger, Told, read, written
+from processors.privacy.differential.noise import Cost
 
 Of = tuple[str, str]  # a table of a run
 

@@ -18,9 +18,9 @@ from psycopg import sql
 from control_api.store.db import retriable
 from control_api.store.outbox import table_of
 from control_api.store.outbox_export import read
-from processors.privacy.anatomy import COUNT as OF_VALUE
-from processors.privacy.requested import GROUP
-from processors.privacy.versions import COUNT, IDENTITY, REST, VALUES, WHO
+from processors.privacy.groups.anatomy import COUNT as OF_VALUE
+from processors.privacy.guarantees.requested import GROUP
+from processors.privacy.releases.versions import COUNT, IDENTITY, REST, VALUES, WHO
 
 
 @dataclass(frozen=True)

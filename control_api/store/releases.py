@@ -13,7 +13,7 @@ from psycopg.rows import class_row, tuple_row
 from psycopg.types.json import Json
 
 from control_api.store.db import Connection
-from processors.privacy.versions import Version
+from processors.privacy.releases.versions import Version
 
 _COLUMNS = "task, tab AS table, run, digest, rows, actor, at"
 

@@ -146,7 +146,7 @@ CREATE TABLE IF NOT EXISTS metal.release_contents (
     task    text NOT NULL,
     tab     text NOT NULL,
     digest  text NOT NULL,                   -- of what was published, whichever run it came from
-    shape   json NOT NULL,                   -- how to read the content: see processors/privacy/versions.py
+    shape   json NOT NULL,                   -- how to read the content: see processors/privacy/releases/versions.py
     content bytea NOT NULL,                  -- the published rows that differ, counted; Arrow IPC
     PRIMARY KEY (task, tab, digest)
 );

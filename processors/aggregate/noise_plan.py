@@ -18,7 +18,7 @@ import orjson
 import polars as pl
 from sqlglot import exp
 
-from processors.privacy.noise import Cost, Question
+from processors.privacy.differential.noise import Cost, Question
 from processors.transform.aggregates import AggregateColumn, AggregatePlan, GroupColumn
 from processors.transform.expression import ExpressionError, column_kind, parse
 from processors.transform.outputs import aggregate_of, table_plan

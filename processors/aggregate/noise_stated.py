@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from processors.aggregate.noise_plan import NoisePlan
-from processors.privacy.ledger import NOTHING, Ledger, Told
-from processors.privacy.noise import Cost
-from processors.privacy.statement import NoisyColumn, Spent, StatedNoise
+from processors.privacy.certificates.statement import NoisyColumn, Spent, StatedNoise
+from processors.privacy.differential.ledger import NOTHING, Ledger, Told
+from processors.privacy.differential.noise import Cost
 from processors.transform.outputs import aggregate_of
 from schemas.task.model import Method, Noise, Task
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from processors.aggregate.noise_plan import CELL, SUBJECT, VALUE, NoisePlan
 from processors.merge.resolve import IDENT
-from processors.privacy.noise import Answer, Question, answer
+from processors.privacy.differential.noise import Answer, Question, answer
 from processors.transform.aggregates import AggregateColumn, AggregatePlan
 from schemas.columns import DECIMAL_PRECISION
 from schemas.errors import Fatal

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from processors.aggregate.families import Handling, handling_of
-from processors.privacy.totals import Totals, figures_that_add_up
+from processors.privacy.releases.totals import Totals, figures_that_add_up
 from processors.transform.outputs import aggregate_of, projection, table_plan
 from schemas.columns import ColumnType
 from schemas.task.model import Aggregate, SmallGroups, Task

@@ -12,9 +12,9 @@ from typing import Final
 
 import polars as pl
 
-from processors.privacy.atoms import RECORD, Grouped
-from processors.privacy.disclosure import REASON, counts, withhold
-from processors.privacy.upward import LEVEL, MERGED, merge_upward
+from processors.privacy.small_groups.atoms import RECORD, Grouped
+from processors.privacy.small_groups.disclosure import REASON, counts, withhold
+from processors.privacy.small_groups.upward import LEVEL, MERGED, merge_upward
 from processors.transform.aggregates import AggregatePlan
 from processors.transform.small_groups import SmallGroupsPlan
 

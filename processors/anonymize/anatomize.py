@@ -14,8 +14,8 @@ from pydantic import Field
 
 from processors.anonymize.grouping import COUNTED
 from processors.anonymize.protocol import Batch, Columns, Example, Formed, Treatment, column_of
-from processors.privacy.anatomy import COUNT, GROUP, Infeasible, anatomize
-from processors.privacy.beforehand import Needs
+from processors.privacy.groups.anatomy import COUNT, GROUP, Infeasible, anatomize
+from processors.privacy.groups.beforehand import Needs
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.errors import Fatal

@@ -14,14 +14,14 @@ import polars as pl
 
 from processors.anonymize.coded import Coded
 from processors.anonymize.protocol import Columns, Numbered
-from processors.privacy.classes import ascending, codes_of
-from processors.privacy.covers import unclear
-from processors.privacy.dimension import Dimension, Grain, dimension, encode, survey
-from processors.privacy.guard import Sensitive
-from processors.privacy.mondrian import Classes, classes
-from processors.privacy.points import Codes
-from processors.privacy.populated import Population, Rows, classes_among
-from processors.privacy.shortfall import Infeasible
+from processors.privacy.domains.dimension import Dimension, Grain, dimension, encode, survey
+from processors.privacy.domains.points import Codes
+from processors.privacy.groups.covers import unclear
+from processors.privacy.groups.guard import Sensitive
+from processors.privacy.groups.mondrian import Classes, classes
+from processors.privacy.groups.populated import Population, Rows, classes_among
+from processors.privacy.groups.shortfall import Infeasible
+from processors.privacy.guarantees.classes import ascending, codes_of
 from processors.wrong_config import MisfitError
 
 Asked = Mapping[str, tuple[Any, Any]]  # sensitive column: what is asked of its diversity and closeness

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from processors.privacy.dimension import Survey, survey
-from processors.privacy.points import Codes
+from processors.privacy.domains.dimension import Survey, survey
+from processors.privacy.domains.points import Codes
 from schemas.task.model import Column
 
 FEW: Final = 2**16  # values of other types than text, at most, that are told by codes

@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 
 from processors.anonymize.protocol import Formed
-from processors.privacy.climb import climb
-from processors.privacy.demands import Demands
-from processors.privacy.dimension import Dimension, Grain, encode
-from processors.privacy.lattice import search
-from processors.privacy.levels import Levels
-from processors.privacy.unreachable import Unreachable
+from processors.privacy.domains.climb import climb
+from processors.privacy.domains.dimension import Dimension, Grain, encode
+from processors.privacy.domains.levels import Levels
+from processors.privacy.search.demands import Demands
+from processors.privacy.search.lattice import search
+from processors.privacy.search.unreachable import Unreachable
 
 
 def generalized(

@@ -29,9 +29,9 @@ from processors.anonymize.grouping import (
 from processors.anonymize.hierarchy import embed_hierarchies
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, Windows, column_of
 from processors.anonymize.windowed import Window
-from processors.privacy import requested
-from processors.privacy.beforehand import Leaves, Needs
-from processors.privacy.dimension import Grain
+from processors.privacy.domains.dimension import Grain
+from processors.privacy.groups.beforehand import Leaves, Needs
+from processors.privacy.guarantees import requested
 from processors.wrong_config import MisfitError, Read
 from schemas.columns import ColumnType
 from schemas.task.model import Strict

@@ -16,13 +16,13 @@ from pydantic import Field, model_validator
 from processors.anonymize.by_boxes import numbered, whole_order
 from processors.anonymize.full_domain import generalized
 from processors.anonymize.protocol import Batch, Beside, Columns, Formed, Numbered, Treatment, column_of
-from processors.privacy import requested
-from processors.privacy.climb import check as check_steps
-from processors.privacy.covers import unclear
-from processors.privacy.demands import Demands
-from processors.privacy.dimension import Grain, Survey, dimension, survey, surveys
-from processors.privacy.shortfall import Infeasible
-from processors.privacy.unreachable import Unreachable
+from processors.privacy.domains.climb import check as check_steps
+from processors.privacy.domains.dimension import Grain, Survey, dimension, survey, surveys
+from processors.privacy.groups.covers import unclear
+from processors.privacy.groups.shortfall import Infeasible
+from processors.privacy.guarantees import requested
+from processors.privacy.search.demands import Demands
+from processors.privacy.search.unreachable import Unreachable
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.errors import Fatal

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from processors.anonymize.randomness import Draw
-from processors.privacy.beforehand import Needs
+from processors.privacy.groups.beforehand import Needs
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.task.model import Column

@@ -1,9 +1,10 @@
 """Groups of a table that never ends, window by window: each record is published once, and no group changes again.
 
-What a method forms of a whole table it forms here of each window (`processors/privacy/windows.py`). Every epoch counts
-as a version that somebody has seen, so a group appears at once, and after that leaves as a whole or loses k subjects
-or more at a time; where diversity is asked for it leaves as a whole alone, since those who leave together might share
-a value. A record never joins a group that was published: k subjects that fit in would have a group of their own.
+What a method forms of a whole table it forms here of each window (`processors/privacy/releases/windows.py`). Every
+epoch counts as a version that somebody has seen, so a group appears at once, and after that leaves as a whole or loses
+k subjects or more at a time; where diversity is asked for it leaves as a whole alone, since those who leave together
+might share a value. A record never joins a group that was published: k subjects that fit in would have a group of
+their own.
 
 Always holds: what a step gives follows from the state before it, the rows and the epoch's number. Knows no topic,
 segment or clock; how the state becomes durable is the worker's business.
@@ -21,7 +22,7 @@ from pydantic import Field
 from processors.anonymize.protocol import Batch, Treatment, Windows
 from processors.anonymize.randomness import Draw
 from processors.merge.resolve import IDENT
-from processors.privacy.windows import CLASS, Formed, Release, Rules, State, advance, flush
+from processors.privacy.releases.windows import CLASS, Formed, Release, Rules, State, advance, flush
 from processors.references.related import Difference
 from schemas.columns import HASH, IDENTITY, POSITION
 from schemas.errors import Fatal

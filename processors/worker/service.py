@@ -32,7 +32,7 @@ from deploy.stack.layout import home
 from processors.aggregate.noisy import Draw
 from processors.anonymize.protocol import Anonymization
 from processors.plan import compile_task
-from processors.privacy.noise import Answer, Question
+from processors.privacy.differential.noise import Answer, Question
 from processors.rules.protocol import Rule
 from processors.worker import metrics
 from processors.worker.app import Worker, make_app

@@ -19,7 +19,7 @@ from processors.anonymize.protocol import Numbered
 from processors.anonymize.windowed import Step
 from processors.merge.resolve import IDENT
 from processors.plan import OutputPlan
-from processors.privacy.windows import State as Windowed
+from processors.privacy.releases.windows import State as Windowed
 from processors.references.related import Difference, Survivors, difference, rows_of, survive
 from processors.worker import metrics
 from processors.worker.intake import add_counts

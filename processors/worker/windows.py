@@ -17,7 +17,7 @@ from processors.anonymize.protocol import Treatment
 from processors.anonymize.windowed import At, Step, epochs_of, state_of, step, suppressed
 from processors.merge.resolve import IDENT
 from processors.plan import TablePlan
-from processors.privacy.windows import CLASS, State
+from processors.privacy.releases.windows import CLASS, State
 from processors.references.related import difference, present, rows_of
 from processors.segments.format import build
 from processors.worker.ledger import OWN

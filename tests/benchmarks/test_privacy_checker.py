@@ -10,7 +10,7 @@ from benchmarks.census import COLUMNS, census
 from benchmarks.checking import CHECKED, SENSITIVE, part, written
 from benchmarks.scenarios import privacy_checker
 from benchmarks.session import Session
-from processors.privacy.measure import measure
+from processors.privacy.measured.measure import measure
 
 
 def test_at_a_tiny_scale(tmp_path: Path) -> None:

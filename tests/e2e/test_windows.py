@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from processors.privacy.differencing import compare
+from processors.privacy.releases.differencing import compare
 from tests.faults.inject import kill_service
 from tests.faults.rig import Rig, eventually
 

@@ -24,7 +24,7 @@ from control_api.store.keys import signing_key
 from control_api.store.outbox import TablePlan, create_tables
 from control_api.store.runs import get_run
 from control_api.store.totals import report
-from processors.privacy.signature import public_key, verify
+from processors.privacy.certificates.signature import public_key, verify
 from schemas.errors import Conflict, Fatal, NotFound
 from schemas.task.model import Task
 from tests.control_api.prepared import fill

@@ -21,7 +21,7 @@ from control_api.cli.main import run as metal
 from control_api.store import audit
 from control_api.store import privacy as store
 from control_api.store.db import Connection, migrate
-from processors.privacy.noise import Answer, Cost, Question
+from processors.privacy.differential.noise import Answer, Cost, Question
 from schemas.errors import Conflict
 
 pytestmark = pytest.mark.stack

@@ -21,7 +21,7 @@ from control_api.cli.main import run as metal
 from control_api.store import tasks
 from control_api.store.db import Connection, migrate
 from control_api.store.outbox import TablePlan, create_tables
-from processors.privacy.versions import told
+from processors.privacy.releases.versions import told
 from schemas.columns import ColumnType
 from schemas.errors import Conflict
 from schemas.task.model import Task

@@ -17,10 +17,10 @@ from control_api.actions.examine import Asked, examine
 from control_api.cli.main import run as metal
 from control_api.cli.published import read
 from control_api.store import outbox_export
-from processors.privacy.certificate import Facts, make
-from processors.privacy.finding import breadths_of
-from processors.privacy.requested import Request, requests_of
-from processors.privacy.signature import public_key, sign
+from processors.privacy.certificates.certificate import Facts, make
+from processors.privacy.certificates.finding import breadths_of
+from processors.privacy.certificates.signature import public_key, sign
+from processors.privacy.guarantees.requested import Request, requests_of
 from schemas.columns import ColumnType, polars_type
 from schemas.task.model import Method
 from tests.control_api.prepared import PLAN, ROWS

@@ -9,10 +9,10 @@ from pyld import jsonld
 
 from processors.aggregate.noise_plan import noise_of
 from processors.aggregate.noise_stated import noise_method, stated_noise
-from processors.privacy.certificate import Facts, make, read
-from processors.privacy.comparison import compare
-from processors.privacy.ledger import Ledger
-from processors.privacy.noise import Cost
+from processors.privacy.certificates.certificate import Facts, make, read
+from processors.privacy.certificates.comparison import compare
+from processors.privacy.differential.ledger import Ledger
+from processors.privacy.differential.noise import Cost
 from schemas.task.model import Task
 
 

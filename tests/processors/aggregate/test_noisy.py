@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from processors.aggregate.derive import Derived, compile_derived, derive_tables
 from processors.aggregate.noisy import Draw
-from processors.privacy import noise
-from processors.privacy.noise import Answer, Question
+from processors.privacy.differential import noise
+from processors.privacy.differential.noise import Answer, Question
 from schemas.columns import HASH
 from schemas.errors import Fatal
 from schemas.task.model import Task

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processors.anonymize import coded
 from processors.anonymize.coded import Coded
-from processors.privacy.dimension import survey
+from processors.privacy.domains.dimension import survey
 from schemas.columns import ColumnType, polars_type
 from schemas.task.model import Column
 

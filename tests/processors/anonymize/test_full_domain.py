@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from processors.anonymize.generalize import Generalize
 from processors.anonymize.runner import CompiledMethods, compile_methods
-from processors.privacy.costs import COSTS
+from processors.privacy.search.costs import COSTS
 from schemas.errors import Fatal
 from schemas.task.model import Column, Method
 from tests.oracle.properties import within

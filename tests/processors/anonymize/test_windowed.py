@@ -13,7 +13,7 @@ from processors.anonymize import windowed
 from processors.anonymize.protocol import Treatment
 from processors.anonymize.runner import CompiledMethods
 from processors.anonymize.windowed import At, Step, epochs_of, state_of, step, suppressed
-from processors.privacy.windows import CLASS, State
+from processors.privacy.releases.windows import CLASS, State
 from processors.references.related import difference
 from schemas.columns import HASH, POSITION
 from schemas.errors import Fatal

@@ -19,7 +19,7 @@ import processors.rules
 from processors.anonymize.protocol import Anonymization
 from processors.merge.resolve import IDENT
 from processors.plan import compile_task
-from processors.privacy.differencing import compare
+from processors.privacy.releases.differencing import compare
 from processors.rules.protocol import Rule
 from processors.worker.directory import RunInfo
 from processors.worker.ledger import OWN, Name

@@ -1,0 +1,1 @@
+"""What is told with noise, and what may still be told."""

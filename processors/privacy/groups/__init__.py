@@ -1,0 +1,1 @@
+"""How groups are formed: boxes of quasi-identifiers, and records set apart from their values."""

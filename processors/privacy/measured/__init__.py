@@ -1,0 +1,1 @@
+"""What a release reaches and costs, from its cells alone, and what it would cost."""

@@ -1,0 +1,1 @@
+"""What several releases of one table tell together, and releases without end."""

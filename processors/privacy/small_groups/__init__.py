@@ -1,0 +1,1 @@
+"""Small groups in published totals, and what they could be computed from."""
