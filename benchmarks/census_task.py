@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from benchmarks.mondrian import PART, QUASI_IDENTIFIERS, K, part
+from benchmarks.mondrian import PART, QUASI_IDENTIFIERS, K, part, whose
 
 COLUMNS: Final = tuple(name.replace("-", "_") for name in QUASI_IDENTIFIERS)
 TASK: Final = """
@@ -35,7 +35,7 @@ tables:
 
 def task(data: Path, records: int) -> Path:
     """The task over so many records; the file of an earlier run is used again."""
-    folder = data / f"census-{records}"
+    folder = data / f"census-{whose()}-{records}"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

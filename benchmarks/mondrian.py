@@ -1,18 +1,22 @@
 """Mondrian in a process of its own, so that its memory is its own: `python -m benchmarks.mondrian KIND ROWS`.
 
 KIND is `repeated` (a census again and again), `perturbed` (the same, most ages moved and one other value in twenty
-drawn anew) or `plain`: the first by the plain Python reference. Prints seconds, peak memory and what was reached as one
-JSON document. Seconds are from typed columns to a class for each row, encoding included.
+drawn anew) or `plain`: the first by the plain Python reference. Prints seconds, peak memory and what was reached as
+one JSON document. Seconds are from typed columns to a class for each row, encoding included. Where METAL_ADULT names
+a folder with ARX's `adult.csv`, the census is that of the public Adult table, which is no part of this project.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
 import resource
 import time
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -51,7 +55,29 @@ def part(kind: str, first: int, rows: int) -> pl.DataFrame:
 
 @cache
 def _people() -> pl.DataFrame:
-    return pl.DataFrame(census()).select(QUASI_IDENTIFIERS).with_columns(pl.exclude("age").cast(pl.Categorical))
+    adult = _adult()
+    people = pl.DataFrame(census()) if adult is None else pl.read_csv(adult, separator=";")
+    lacks = [name for name in QUASI_IDENTIFIERS if name not in people.columns]
+    if lacks or people.height != ROWS:
+        found = f"has {people.height:,} people and lacks {', '.join(lacks) or 'no column'}"
+        raise SystemExit(f"{adult} {found}; ARX's file of the Adult table has {ROWS:,}")
+    return people.select(QUASI_IDENTIFIERS).with_columns(pl.exclude("age").cast(pl.Categorical))
+
+
+def _adult() -> Path | None:
+    folder = os.environ.get("METAL_ADULT")
+    if not folder:
+        return None
+    file = Path(folder) / "adult.csv"
+    if not file.is_file():
+        raise SystemExit(f"METAL_ADULT: there is no {file}; name the folder that holds ARX's adult.csv")
+    return file
+
+
+def whose() -> str:
+    """Which census it is, and what tells it from others."""
+    adult = _adult()
+    return "generated" if adult is None else f"adult-{hashlib.sha256(adult.read_bytes()).hexdigest()[:12]}"
 
 
 def encoded(kind: str, rows: int) -> tuple[list[Dimension], list[Codes], float]:
@@ -85,7 +111,7 @@ def _grain(name: str) -> Grain:
 def grouped(kind: str, rows: int) -> dict[str, Any]:
     """What is measured of one table."""
     told = by_plain_python(rows) if kind == "plain" else by_the_engine(kind, rows)
-    return {"kind": kind, "rows": rows, "k": K, **told}
+    return {"kind": kind, "rows": rows, "k": K, "census": whose(), **told}
 
 
 def by_the_engine(kind: str, rows: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from benchmarks.comparing import patience, warm
 from benchmarks.engine import Snapshot
 from benchmarks.figures import Figure, Outcome, Target
 from benchmarks.memory import mib
+from benchmarks.mondrian import whose
 from benchmarks.session import Session
 from schemas.errors import Fatal
 
@@ -29,7 +30,7 @@ SCALES: Final[dict[str, dict[str, Any]]] = {
 def measure(session: Session, records: int, more: int, most: int) -> Outcome:
     """`most` is measured once, and only if it is given: 40 M records need some 40 GB of disk."""
     warm(session)
-    outcome = Outcome()
+    outcome = Outcome(details={"census": whose()})
     for count, times in ((records, session.runs), (more, session.runs), (most, 1)):
         if count:
             _tell(session, outcome, count, [_grouped(session, count) for _ in range(times)])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.checkers.arx_tables import write
 from benchmarks.mondrian import QUASI_IDENTIFIERS, K, grouped, part
 from benchmarks.scenarios import privacy_mondrian
 from benchmarks.session import Session
@@ -14,10 +15,23 @@ from schemas.errors import Fatal
 
 def test_a_process_tells_what_it_measured() -> None:
     told = privacy_mondrian._grouped("perturbed", 500)
-    assert (told["rows"], told["k"]) == (500, K)
+    assert (told["rows"], told["k"], told["census"]) == (500, K, "generated")
     assert told["peak_bytes"] > told["classes"] > 1
     with pytest.raises(Fatal, match="invalid choice"):
         privacy_mondrian._grouped("other", 500)
+
+
+def test_another_census_is_taken_from_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("METAL_ADULT", str(tmp_path))
+    with pytest.raises(Fatal, match="METAL_ADULT: there is no "):
+        privacy_mondrian._grouped("repeated", 500)
+    write(tmp_path)
+    told = privacy_mondrian._grouped("repeated", 500)
+    assert told["census"].startswith("adult-")
+    assert told["classes"] > 1
+    (tmp_path / "adult.csv").write_text("age;sex\n1;male\n")
+    with pytest.raises(Fatal, match="has 1 people and lacks workclass"):
+        privacy_mondrian._grouped("repeated", 500)
 
 
 def test_at_a_tiny_scale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
