@@ -183,7 +183,8 @@ def counts(part: RunPart, after: State) -> dict[str, Any]:
     for table, groups in after.numbered.items():
         found[table]["prepared"] = len(groups.of_row)
     for table, derived in after.derived.items():
-        found[table] = {**derived.counts} | ({"withheld": derived.withheld} if derived.withheld else {})
+        found[table] = {"withheld": derived.withheld} if derived.withheld else {}
+        add_counts(found[table], derived.counts)
     found |= {table: {"read": rows.height, "prepared": rows.height} for table, rows in after.beside.items()}
     for table, rules in _staying(part, after):
         found[table]["prepared"] -= sum(rules.values())
