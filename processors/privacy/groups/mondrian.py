@@ -20,7 +20,7 @@ from processors.privacy.domains.dimension import Dimension
 from processors.privacy.domains.points import CHUNK, SUPPRESSED, Codes, Ints, Marks, collapsed, ordered
 from processors.privacy.groups.boxes import Boxes, Cutter
 from processors.privacy.groups.guard import Guard, Guarded, Sensitive
-from processors.privacy.groups.outliers import bounds, without_outliers
+from processors.privacy.groups.outliers import boxed, without_outliers
 from processors.privacy.groups.shortfall import Infeasible, capped, shortfalls
 from processors.privacy.guarantees.enough import SLACK
 from processors.privacy.measured.tally import changes
@@ -112,10 +112,8 @@ def _trimmed(
     rows = np.flatnonzero(of_row != SUPPRESSED)
     rows = rows[np.argsort(of_row[rows], kind="stable")]
     starts = changes(of_row[rows])
-    boxes = [bounds(column[rows].astype(np.int64), starts) for column in codes]
-    low, high = (np.array([box[side] for box in boxes], dtype=np.int32) for side in (0, 1))
-    nulls = np.array([np.logical_or.reduceat(column[rows] == 0, starts) for column in codes])
-    return Classes(of_row, np.diff(starts, append=len(rows)), low, high, nulls)
+    low, high, nulls = boxed([column[rows].astype(np.int64) for column in codes], starts)
+    return Classes(of_row, np.diff(starts, append=len(rows)), low.astype(np.int32), high.astype(np.int32), nulls)
 
 
 def trimmed(

@@ -93,6 +93,13 @@ def bounds(column: Ints, starts: Ints) -> tuple[Ints, Ints]:
     return np.where(high == 0, 0, low), high
 
 
+def boxed(codes: Sequence[Ints], starts: Ints) -> tuple[Ints, Ints, Marks]:
+    """By dimension and class: the bounds, and whether there are nulls."""
+    boxes = [bounds(column, starts) for column in codes]
+    low, high = (np.stack([box[side] for box in boxes]) for side in (0, 1))
+    return low, high, np.stack([np.logical_or.reduceat(column == 0, starts) for column in codes])
+
+
 def _kept(guard: Guard, others: Sequence[Codes], ends: Marks, starts: Ints, sizes: Ints, worth: Ints) -> Marks:
     """Which of these classes keep the guarantee without their ends."""
     if guard.rows_alone or not len(worth):

@@ -22,8 +22,9 @@ from processors.privacy.domains.points import SUPPRESSED, Codes, Ints, Marks, co
 from processors.privacy.groups.covers import Cover, cover
 from processors.privacy.groups.guard import Sensitive
 from processors.privacy.groups.mondrian import Classes, distinct, guarded, spread, trimmed
+from processors.privacy.groups.outliers import boxed
 from processors.privacy.groups.shortfall import Infeasible, Shortfall, shortfalls
-from processors.privacy.groups.tiles import NOBODY, Lot, Tiler, extents, lot
+from processors.privacy.groups.tiles import NOBODY, Lot, Tiler, lot
 from processors.privacy.guarantees import everyone
 from processors.privacy.guarantees.enough import SLACK
 from processors.privacy.search.rollup import numbered, packed
@@ -233,9 +234,7 @@ class _Settled:
         """Named after these points, of which each class has some."""
         order = np.argsort(own, kind="stable")
         starts = np.searchsorted(own[order], np.arange(self._count))
-        boxes = [extents(column[order], starts) for column in codes]
-        low, high = (np.stack([box[side] for box in boxes]) for side in (0, 1))
-        nulls = np.stack([np.logical_or.reduceat(column[order] == 0, starts) for column in codes])
+        low, high, nulls = boxed([column[order] for column in codes], starts)
         people = np.bincount(of_row[self._person & (of_row != SUPPRESSED)], minlength=self._count)
         return _Named(low, high, nulls, people, self._covered(low, high, nulls))
 

@@ -20,11 +20,11 @@ from processors.privacy.domains.points import Collapsed, Ints, Marks
 from processors.privacy.groups.covers import Cover
 from processors.privacy.groups.cut import Axis, cheapest, widths
 from processors.privacy.groups.guard import Guard
+from processors.privacy.groups.outliers import bounds, boxed
 from processors.privacy.measured.tally import changes, ragged
 from processors.privacy.search.rollup import numbered
 
 NOBODY: Final = -1  # the class of a person whom no name covers
-Bounds = tuple[Ints, Ints]
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,7 @@ class _Level:
     def __init__(self, by: Tiler, table: Lot, known: Lot, parts: int) -> None:
         self._by, self._table, self._known, self._parts = by, table, known, parts
         starts = np.searchsorted(known.part, np.arange(parts))
-        boxes = [extents(column, starts) for column in known.codes]
-        self._low, self._high = (np.stack([box[side] for box in boxes]) for side in (0, 1))
-        self._nulls = np.stack([np.logical_or.reduceat(column == 0, starts) for column in known.codes])
+        self._low, self._high, self._nulls = boxed(known.codes, starts)
         self._sides = np.zeros(len(table.part), dtype=np.int64), np.zeros(len(known.part), dtype=np.int64)
         self._found = np.zeros(parts, dtype=np.bool_)
 
@@ -229,7 +227,7 @@ class _Pieces:
         """Of each piece with rows, whether its name covers nobody of the pieces beside it."""
         order = np.argsort(self._of_known, kind="stable")
         starts = np.searchsorted(self._of_known[order], np.arange(self._count))
-        low, high = extents(self._known.codes[order], starts)
+        low, high = bounds(self._known.codes[order], starts)
         first, last = self._cover.covered(low, high)
         beside = np.flatnonzero(self._part[1:] == self._part[:-1])
         fine = np.ones(self._count, dtype=np.bool_)
@@ -249,13 +247,6 @@ class _Pieces:
         others = [one[points] for one in self._table.others]
         held = self._by.guard.holds(group, int(asked.sum()), self._table.rows[points], others)
         kept[self._part[np.flatnonzero(asked)[~held]]] = False
-
-
-def extents(column: Ints, starts: Ints) -> Bounds:
-    """The least and the most of the codes of each piece that aren't null; 0 and 0 where all are."""
-    high = np.maximum.reduceat(column, starts)
-    low = np.minimum.reduceat(np.where(column == 0, np.iinfo(np.int64).max, column), starts)
-    return np.where(high == 0, 0, low), high
 
 
 def ranked(one: Ints, other: Ints, bound: int) -> tuple[Ints, Ints, int]:
