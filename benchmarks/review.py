@@ -1,9 +1,9 @@
 """Rows per second into the review store: python -m benchmarks.review [ROWS], with the home's stack or METAL_POSTGRES.
 
 One JSON document: `transactions` is what the writer does with a partition's chunks, decoding, watermarks, offsets and
-provenance included; `copy_csv` and `copy_adbc` are the bare bounds, the same columns by COPY and by binary COPY
-through ADBC; `keyed` has the primary key of a continuous run, `upserts` replaces every row of it. Runs in a schema of
-its own that is dropped at the end.
+provenance included; `copy` is the COPY in it, in binary form; `copy_csv` and `copy_adbc` are the bare bounds beside it,
+the same columns as CSV and through ADBC; `keyed` has the primary key of a continuous run, `upserts` replaces every row
+of it. Runs in a schema of its own that is dropped at the end.
 """
 
 from __future__ import annotations
@@ -18,19 +18,22 @@ from typing import Any
 import adbc_driver_postgresql.dbapi as adbc
 import polars as pl
 import psycopg
+from psycopg import sql
 
 from connectors.review import rows
+from connectors.review.binary import SLICE
 from connectors.review.messages import Chunk, Message
 from connectors.review.session import open_session
 from connectors.review.store import store_batches
 from control_api.store.db import migrate
-from control_api.store.outbox import TablePlan, count, create_tables, drop_tables
+from control_api.store.outbox import TablePlan, count, create_tables, drop_tables, table_of
 from deploy.stack.endpoints import endpoints
 from schemas import batch
 from schemas.columns import CHANGED, IDENTITY, SOURCE
 from schemas.headers import Header
 
 BATCH, CHUNK, ROUNDS = 25_000, 8, 3
+AT_ONCE = BATCH * CHUNK  # rows of one transaction
 TOPIC, TASK = "metal.benchmark", "benchmark"
 PLAN = TablePlan(
     {
@@ -131,22 +134,34 @@ class Bench:
 
         return work
 
-    def copy_csv(self) -> None:
-        for part in self._frame.iter_slices(BATCH * CHUNK):
+    def copy(self) -> None:
+        for part in self._frame.iter_slices(AT_ONCE):
             with self._conn.transaction():
                 rows.append(self._conn, self._run, "person", PLAN, part, 1)
 
-    def copy_adbc(self) -> None:
-        table: Any = self._frame.select(
+    def bare(self) -> pl.DataFrame:
+        return self._frame.select(
             pl.col(IDENTITY),
             pl.col(SOURCE).cast(pl.Int16).alias("_source"),
             pl.col(CHANGED).cast(pl.Int16).alias("_changes"),
             *(name for name in PLAN.columns if name != "name"),
-        ).to_arrow(compat_level=pl.CompatLevel.oldest())
+        )
+
+    def copy_csv(self) -> None:
+        frame = self.bare()
+        names = sql.SQL(", ").join(map(sql.Identifier, frame.columns))
+        into = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(table_of(self._run, "person"), names)
+        for part in frame.iter_slices(AT_ONCE):
+            with self._conn.transaction(), self._conn.cursor() as cursor, cursor.copy(into) as copy:
+                for slice_ in part.iter_slices(SLICE):
+                    copy.write(slice_.write_csv(include_header=False))
+
+    def copy_adbc(self) -> None:
+        table: Any = self.bare().to_arrow(compat_level=pl.CompatLevel.oldest())
         with adbc.connect(self._url) as conn:
-            for at in range(0, self._total, BATCH * CHUNK):
+            for at in range(0, self._total, AT_ONCE):
                 with conn.cursor() as cursor:
-                    part = table.slice(at, BATCH * CHUNK)
+                    part = table.slice(at, AT_ONCE)
                     cursor.adbc_ingest("person", part, mode="append", db_schema_name=f"outbox_{self._run}")
                 conn.commit()
 
@@ -161,6 +176,7 @@ class Bench:
             return {
                 "rows": self._total,
                 "transactions": self.timed(self.chunks(True), snapshot),
+                "copy": self.timed(self.copy, snapshot),
                 "copy_csv": self.timed(self.copy_csv, snapshot),
                 "copy_adbc": self.timed(self.copy_adbc, snapshot),
                 "keyed": self.timed(self.chunks(True), keyed),

@@ -27,6 +27,8 @@ Refused = tuple[pl.DataFrame, str, str | None]  # rows, reason, column
 
 STAGE = "review"
 _COLUMN = re.compile(r", column (\w+)")
+_CALENDAR = 95_000_000  # days before and after 1970 for which polars has a year, a month and a day
+_DAY = 86_400_000_000  # microseconds
 
 
 def isolate(conn: Connection, frame: pl.DataFrame, store: Callable[[pl.DataFrame], None]) -> list[Refused]:
@@ -92,9 +94,16 @@ def write_letters(conn: Connection, master: bytes, header: Header, refused: list
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
     """As texts what JSON has no form for, and dates that Python has none for."""
-    return frame.with_columns(
-        cs.temporal().cast(pl.String), cs.decimal().cast(pl.String), cs.binary().bin.encode("base64")
-    )
+    moments = [_moment(name, dtype) for name, dtype in frame.schema.items() if dtype in (pl.Date, pl.Datetime)]
+    return frame.with_columns(*moments, cs.decimal().cast(pl.String), cs.binary().bin.encode("base64"))
+
+
+def _moment(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A moment's text, or how far away it is where polars' calendar does not reach."""
+    unit, day = ("days", 1) if dtype == pl.Date else ("microseconds", _DAY)
+    count = pl.col(name).to_physical()
+    near = pl.when(count.is_between(-_CALENDAR * day, _CALENDAR * day)).then(pl.col(name)).cast(pl.String)
+    return pl.coalesce(near, pl.format("1970-01-01 and {} " + unit, count)).alias(name)
 
 
 _COUNT = """

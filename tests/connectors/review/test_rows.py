@@ -73,6 +73,7 @@ def test_hard_texts_and_numbers(store: Store) -> None:
         "",
         None,
         "\\.",
+        "a\n\\.\nb",
         "\\N",
         "NULL",
         '"',
@@ -91,12 +92,6 @@ def test_hard_texts_and_numbers(store: Store) -> None:
     rows = [(text, *[None] * (len(COLUMN_TYPES) - 1)) for text in texts]
     append(store.conn, "r", "t", PLAN, framed(rows), 1)
     assert [row[4] for row in store.rows("r", "t")] == texts
-
-
-def test_a_quoted_end_of_data_mark_on_a_line_of_its_own(store: Store) -> None:
-    store.add_run("r", plans={"t": PLAN})
-    append(store.conn, "r", "t", PLAN, framed([("a\n\\.\nb", *[None] * (len(COLUMN_TYPES) - 1))]), 1)
-    assert store.rows("r", "t")[0][4] == "a\n\\.\nb"
 
 
 def test_decimals_keep_every_digit(store: Store) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, date, datetime
 from typing import Any
 
+import orjson
 import polars as pl
 import pytest
 
@@ -14,6 +16,7 @@ from connectors.review.store import store_batches
 from control_api.actions import transitions
 from control_api.store.outbox import TablePlan, count
 from schemas import outbox as sealed_outbox
+from schemas.sealing import unseal
 from tests.connectors.review.conftest import MASTER, Store
 from tests.connectors.review.outbox_messages import Log, Outbox, counts
 
@@ -169,6 +172,34 @@ def test_values_that_the_database_refuses_become_dead_letters_alone(store: Store
     store_batches(store.conn, log.chunk(1), MASTER)
     assert store.state("r") == "prepared", store.value("SELECT reason FROM metal.runs")
     assert not store.ended("r")  # two letters are open
+
+
+def test_moments_beyond_every_calendar_become_dead_letters_alone(store: Store) -> None:
+    """Neither PostgreSQL nor polars has a year for them; one that wrapped around would be minus infinity."""
+    plans = {"event": TablePlan({"d": "date", "at": "timestamp"}, [], ["log"])}
+    key = store.add_run("r", plans=plans)
+    days = [0, -(2**31), -(2**31) + 10_957, 2**31 - 1, None, 0, 0]
+    moments = [0, 0, 0, 0, None, -(2**63), -(2**63) + 946_684_800_000_000]
+    frame = pl.DataFrame({"_id": range(7), "_src": [0] * 7, "_chg": [0] * 7}).select(
+        pl.col("_id"),
+        pl.col("_src").cast(pl.UInt16),
+        pl.col("_chg").cast(pl.UInt64),
+        pl.Series("d", days, dtype=pl.Int32).cast(pl.Date),
+        pl.Series("at", moments, dtype=pl.Int64).cast(pl.Datetime("us", "UTC")),
+    )
+    log = Log()
+    log.add(Outbox("r").data("event", frame))
+    assert store_batches(store.conn, log.chunk(), MASTER).refused == 5
+    assert store.rows("r", "event") == [
+        (0, 1, 0, 0, date(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)),
+        (4, 1, 0, 0, None, None),
+    ]
+    query = "SELECT id, col, sealed FROM metal.dead_letters ORDER BY (position->>'line')::int"
+    letters = store.conn.execute(query).fetchall()
+    assert [column for _, column, _ in letters] == ["d"] * 3 + ["at"] * 2
+    kept = [orjson.loads(unseal(key, sealed, name)) for name, _, sealed in letters]
+    assert [row["d"] for row in kept] == [*(f"1970-01-01 and {day} days" for day in days[1:4]), *["1970-01-01"] * 2]
+    assert [row["at"] for row in kept[3:]] == [f"1970-01-01 and {at} microseconds" for at in moments[5:]]
 
 
 @pytest.mark.parametrize("seed", range(4))
