@@ -1,8 +1,7 @@
 """Delimited text: blocks of bytes become chunks of typed columns.
 
-Arrow cuts fields and keeps an unquoted empty value (null) apart from a quoted one (an empty string); polars
-reads the texts as their types. A record with too few or too many fields, in broken quotes, of invalid UTF-8 or
-too long is rejected alone.
+An unquoted empty value is null, a quoted one an empty string. A record with too few or too many fields, in broken
+quotes, of invalid UTF-8 or too long is rejected alone.
 """
 
 from __future__ import annotations
@@ -11,24 +10,21 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.csv
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.sources.contract import CHUNK_BYTES, MAX_RECORD_BYTES, RAW_BYTES, Chunk, Context, Position
+from connectors.sources.contract import MAX_RECORD_BYTES, RAW_BYTES, Chunk, Context, Position
+from connectors.sources.formats.fields import BOM, Fields, cut_exactly, cut_quickly
 from connectors.sources.formats.inputs import Encoding
 from connectors.sources.formats.lines import line_behind
-from connectors.sources.formats.records import Dialect, Records, scan
+from connectors.sources.formats.records import Dialect, Numbers, Records, scan
 from connectors.sources.formats.rejected import Refusals, Reject
 from connectors.sources.formats.shape import FILE_SHIFT, Shape
 from connectors.sources.formats.texts import TextOptions, is_utf8, read_texts
-from connectors.sources.formats.window import Window
+from connectors.sources.formats.window import MARK_BYTES, Window
 from schemas.errors import InvalidInput, Mistake
-
-BOM = b"\xef\xbb\xbf"
 
 
 class CsvOptions(BaseModel):
@@ -72,6 +68,7 @@ class CsvDecoder:
         self._context = context
         self._dialect = Dialect(options.delimiter, options.quote)
         self._texts = TextOptions(options.allow_nan, tuple(options.date_formats), tuple(options.timestamp_formats))
+        self._odd = False  # whether the last block had records of another number of fields: the next one may, too
 
     def layout(self, window: Window) -> Layout | None:
         """None as long as a followed file has no whole header."""
@@ -155,7 +152,7 @@ class CsvDecoder:
                 offset, at = offset + records.size, line
                 line += records.lines
                 frame, rejects = self._decode(data, records, layout, at, rank)
-                place = self._position(offset, line, data[: records.size])
+                place = self._position(offset, line, data[max(0, records.size - MARK_BYTES) : records.size])
                 yield self._shape.chunk(frame, rejects, place, at_end=ended and not records.limited)
             size = block
 
@@ -167,30 +164,26 @@ class CsvDecoder:
         self, data: bytes, records: Records, layout: Layout, line: int, rank: int
     ) -> tuple[pl.DataFrame, list[Reject]]:
         refused = self._unreadable(data, records)
-        height = len(records.starts)
-        text, kept = data[: records.size], pl.int_range(height, eager=True)
-        if refused.rows or records.broken:
-            kept = kept.filter(refused.kept(height))
-            spans = zip(records.starts.gather(kept), records.ends.gather(kept), strict=True)
-            text = b"".join(data[start:end] + b"\n" for start, end in spans)
-        frame = self._cut(text, layout, kept, refused)
-        if refused.rows:
-            kept = pl.int_range(height, eager=True).filter(refused.kept(height))
+        frame, kept = self._cut(data, records, layout, refused)
         columns = {name: self._shape.wanted[name] for name in layout.found}
-        typed, refusals = read_texts(frame, columns, self._texts, nul=b"\0" in text)
+        typed, refusals = read_texts(frame, columns, self._texts, nul=data.find(b"\0", 0, records.size) >= 0)
         missing = [self._shape.empty(frame.height, n) for n in self._shape.wanted if n not in layout.found]
-        lines = records.line.gather(kept) + line
+        lines = pl.Series(records.line[kept] + line)
         finished = self._shape.finish(typed.with_columns(missing), lines, lines + (rank << FILE_SHIFT), refusals)
+
+        def raw(row: int) -> bytes:
+            return data[records.starts[row] : records.ends[row]]
+
         rejects = [Reject(line + b.line, None, b.reason, data[b.start : b.end]) for b in records.broken]
         rejects += [
-            Reject(line + records.line[row], column, reason, data[records.starts[row] : records.ends[row]])
+            Reject(line + int(records.line[row]), column, reason, raw(row))
             for row, (column, reason) in refused.rows.items()
         ]
         for row, (column, reason) in refusals.rows.items():
             told = {self._shape.theirs(name): text for name, text in frame.row(row, named=True).items()}
             record = self._shape.record(typed.row(row, named=True), told)
-            raw = data[records.starts[kept[row]] : records.ends[kept[row]]]
-            rejects.append(Reject(int(lines[row]), column, reason, raw, record, refusals.change(row)))
+            change = refusals.change(row)
+            rejects.append(Reject(lines[row], column, reason, raw(kept[row]), record, change))
         return finished, rejects
 
     def _unreadable(self, data: bytes, records: Records) -> Refusals:
@@ -198,49 +191,35 @@ class CsvDecoder:
         refused = Refusals()
         limit = self._options.max_record_bytes
         if limit < len(data):
-            too_long = (records.ends - records.starts > limit).arg_true()
-            refused.add(None, f"the record is longer than {limit} bytes", too_long)
-        if not is_utf8(data[: records.size]):
-            spans = zip(records.starts, records.ends, strict=True)
+            too_long = np.flatnonzero(records.ends - records.starts > limit)
+            refused.add(None, f"the record is longer than {limit} bytes", pl.Series(too_long))
+        if not is_utf8(memoryview(data)[: records.size]):
+            spans = zip(records.starts.tolist(), records.ends.tolist(), strict=True)
             bad = [row for row, (start, end) in enumerate(spans) if not is_utf8(data[start:end])]
             refused.add(None, "the record is not valid UTF-8", pl.Series(bad, dtype=pl.Int64))
         return refused
 
-    def _cut(self, text: bytes, layout: Layout, kept: pl.Series, refused: Refusals) -> pl.DataFrame:
-        """The declared columns as texts; records of another number of fields are refused."""
-
-        def odd(row: Any) -> str:
-            wrong = f"the record has {row.actual_columns} fields, not {row.expected_columns}"
-            refused.rows.setdefault(kept[row.number - 1], (None, wrong))
-            return "skip"
-
-        names = {f"{index}": name for name, index in layout.found.items()}
+    def _cut(self, data: bytes, records: Records, layout: Layout, refused: Refusals) -> tuple[pl.DataFrame, Numbers]:
+        """The declared columns as texts, and which records they are; those that do not fit are refused."""
+        fields = Fields(self._dialect, tuple(self._options.null_values), layout.fields, layout.found)
+        kept = np.arange(len(records.starts))
+        if not (self._odd or refused.rows):
+            frame = cut_quickly(data, records, fields)
+            if frame is not None:
+                return frame, kept
+        text = data[: records.size]
+        if refused.rows or records.broken:
+            kept = np.delete(kept, list(refused.rows))
+            spans = zip(records.starts[kept].tolist(), records.ends[kept].tolist(), strict=True)
+            text = b"".join(data[start:end] + b"\n" for start, end in spans)
+        self._odd = False
         if not len(kept):
-            return pl.DataFrame(schema=dict.fromkeys(layout.found, pl.String()))
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(text),
-            read_options=pyarrow.csv.ReadOptions(
-                column_names=[f"{index}" for index in range(layout.fields)],
-                use_threads=False,
-                block_size=max(len(text) + 1, CHUNK_BYTES),
-            ),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=self._dialect.delimiter,
-                quote_char=self._dialect.quote or False,
-                newlines_in_values=bool(self._dialect.quote),
-                invalid_row_handler=odd,
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=list(names),
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=self._options.null_values,
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-        frame = pl.from_arrow(table)
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table of named columns is a frame
-        return frame.rename(names)
+            return pl.DataFrame(schema=dict.fromkeys(layout.found, pl.String())), kept
+        frame, odd = cut_exactly(text, fields)
+        self._odd = bool(odd)
+        for row, count in odd.items():
+            refused.rows[int(kept[row])] = (None, f"the record has {count} fields, not {fields.count}")
+        return frame, np.delete(kept, list(odd))
 
 
 def _wrong(label: str, line: int, wrong: str, right: str) -> InvalidInput:

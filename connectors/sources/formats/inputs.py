@@ -43,6 +43,8 @@ Encoding = Annotated[str, AfterValidator(_known)]
 class FileInput:
     """A plain file, read in place."""
 
+    at_hand = True
+
     def __init__(self, path: Path, label: str) -> None:
         self.label = label
         self._file = os.open(path, os.O_RDONLY)
@@ -61,6 +63,8 @@ class FileInput:
 
 class ForwardInput:
     """Bytes of a stream that can only be read forwards; `start` opens it anew."""
+
+    at_hand = False
 
     def __init__(self, start: Callable[[], Iterator[bytes]], label: str) -> None:
         self.label = label

@@ -25,6 +25,8 @@ _BUSY = ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "5
 class ObjectInput:
     """Bytes of an object; each reading is a request, so readings are large."""
 
+    at_hand = False
+
     def __init__(self, client: Any, bucket: str, key: str, etag: str, size: int) -> None:
         self.label = key
         self._client = client

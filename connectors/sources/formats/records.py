@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-import polars as pl
-import pyarrow as pa
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
 
 LF: Final = 10
 CR: Final = 13
@@ -44,10 +46,11 @@ class Records:
 
     size: int  # bytes consumed
     lines: int  # line ends consumed
-    starts: pl.Series  # Int64, offsets in the block
-    ends: pl.Series  # Int64, without the line end
-    line: pl.Series  # Int64, of a record's first line, from 0
+    starts: Numbers  # offsets in the block
+    ends: Numbers  # without the line end
+    line: Numbers  # of a record's first line, from 0
     limited: bool  # the limit came before the end of the block
+    plain: bool  # nothing but LF or CR LF stands between them, and each quote encloses a whole value
     broken: list[Broken] = field(default_factory=list)
 
 
@@ -57,86 +60,84 @@ def scan(data: bytes, dialect: Dialect, final: bool, limit: int) -> Records:
         found = _scan_quoted(data, dialect, final, limit)
         return _walk(data, dialect, final, limit) if found is None else found
     ends = _line_ends(data, final)
-    return _records(data, ends, ends, final, limit)
+    return _records(data, ends, np.arange(len(ends.places)), final, limit)
 
 
-def _bytes(data: bytes) -> pl.Series:
-    array = pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)])
-    return pl.Series(array)
-
-
-def _line_ends(data: bytes, final: bool) -> pl.Series:
+@dataclass(frozen=True)
+class LineEnds:
     """Offsets of the last byte of every line end: LF, or a CR that no LF follows."""
-    series = _bytes(data)
-    feeds = (series == LF).arg_true().cast(pl.Int64)
-    if b"\r" not in data or _pairs(series, feeds) == (series == CR).sum():
-        return feeds
+
+    places: Numbers
+    returns: bool  # whether there is any CR
+    lone: bool  # whether one may end a line alone
+
+
+def _line_ends(data: bytes, final: bool) -> LineEnds:
+    held = np.frombuffer(data, np.uint8)
+    feeds = np.flatnonzero(held == LF)
+    if b"\r" not in data:
+        return LineEnds(feeds, returns=False, lone=False)
+    before = held[feeds[1:] - 1] if len(feeds) and feeds[0] == 0 else held[feeds - 1]
+    returns = held == CR
+    if np.count_nonzero(before == CR) == np.count_nonzero(returns):
+        return LineEnds(feeds, returns=True, lone=False)
     # A CR that ends the block may be half a line end: it counts once it is known that nothing follows.
-    following = series.shift(-1, fill_value=0 if final else LF)
-    return ((series == LF) | ((series == CR) & (following != LF))).arg_true().cast(pl.Int64)
-
-
-def _pairs(series: pl.Series, feeds: pl.Series) -> int:
-    """How many line feeds follow a CR."""
-    return int((series.gather((feeds - 1).filter(feeds > 0)) == CR).sum())
+    followed = np.append(held[1:] == LF, not final)
+    return LineEnds(np.flatnonzero((held == LF) | (returns & ~followed)), returns=True, lone=True)
 
 
 def _scan_quoted(data: bytes, dialect: Dialect, final: bool, limit: int) -> Records | None:
     """None when a quote stands where it does not belong, or is never closed."""
-    series = _bytes(data)
-    quotes = (series == ord(dialect.quote)).arg_true().cast(pl.Int64)
-    all_ends = _line_ends(data, final)
-    ends = all_ends.filter(quotes.search_sorted(all_ends) % 2 == 0)
+    held = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(held == ord(dialect.quote))
     if final and len(quotes) % 2 == 1:
         return None
-    cut = len(data) if final else (int(ends[-1]) + 1 if len(ends) else 0)
-    quotes = quotes.filter(quotes < cut)
-    if cut == 0 or not _well_placed(series, quotes, dialect):
+    ends = _line_ends(data, final)
+    outside = np.flatnonzero(_quotes_before(quotes, ends.places) % 2 == 0)
+    cut = len(data) if final else (int(ends.places[outside[-1]]) + 1 if len(outside) else 0)
+    if cut == 0 or not _well_placed(held, quotes[: np.searchsorted(quotes, cut)], dialect):
         return None
-    return _records(data, ends, all_ends, final, limit)
+    return _records(data, ends, outside, final, limit)
 
 
-def _well_placed(series: pl.Series, quotes: pl.Series, dialect: Dialect) -> bool:
+def _quotes_before(quotes: Numbers, places: Numbers) -> Numbers:
+    """How many quotes stand before each place: the fewer are looked up among the more."""
+    if len(quotes) > len(places):
+        return np.searchsorted(quotes, places)
+    return np.cumsum(np.bincount(np.searchsorted(places, quotes), minlength=len(places))[: len(places)])
+
+
+def _well_placed(held: npt.NDArray[np.uint8], quotes: Numbers, dialect: Dialect) -> bool:
     """Whether each opening quote follows a delimiter or a line end, and each closing one precedes such."""
-    quote, delimiter = ord(dialect.quote), ord(dialect.delimiter)
-    before = quotes.gather_every(2) - 1
-    after = quotes.gather_every(2, 1) + 1
-    opening = series.gather(before.filter(before >= 0))
-    closing = series.gather(after.filter(after < len(series)))
-    around = [quote, delimiter, LF, CR]
-    return bool(opening.is_in(around).all() and closing.is_in(around).all())
+    around = np.zeros(256, dtype=np.bool_)
+    around[[ord(dialect.quote), ord(dialect.delimiter), LF, CR]] = True
+    before, after = quotes[::2] - 1, quotes[1::2] + 1
+    opening = held[before[before >= 0]]
+    closing = held[after[after < len(held)]]
+    return bool(around[opening].all() and around[closing].all())
 
 
-def _records(data: bytes, ends: pl.Series, all_ends: pl.Series, final: bool, limit: int) -> Records:
-    """Records between the given line ends; `all_ends` also holds those inside quotes."""
-    several = len(all_ends) != len(ends)  # lines in a record
+def _records(data: bytes, found: LineEnds, outside: Numbers, final: bool, limit: int) -> Records:
+    """Records that end at those of the line ends that are `outside` quotes."""
+    every, ends = found.places, found.places[outside]
     whole = int(ends[-1]) + 1 if len(ends) else 0
     if final and whole < len(data):
-        ends = ends.append(pl.Series([len(data)], dtype=pl.Int64))
+        ends, outside = np.append(ends, len(data)), np.append(outside, len(every))
     # blank lines count here and are left out below: the cut depends on the content alone either way
     limited = len(ends) > limit
-    ends = ends.head(limit)
+    ends, outside = ends[:limit], outside[:limit]
     size = min(int(ends[-1]) + 1, len(data)) if len(ends) else 0
-    starts = (ends + 1).shift(1, fill_value=0)
-    line = pl.int_range(len(ends), eager=True)
-    if several:
-        line = all_ends.search_sorted(starts).cast(pl.Int64)
-    lines = int(all_ends.search_sorted(size))
-    starts, ends, line = _without_blank(data, starts, ends, line)
-    return Records(size, lines, starts, ends, line, limited)
-
-
-def _without_blank(
-    data: bytes, starts: pl.Series, ends: pl.Series, line: pl.Series
-) -> tuple[pl.Series, pl.Series, pl.Series]:
-    if b"\r" in data:
-        series = _bytes(data)
-        last = series.gather((ends - 1).clip(0))
-        ends = ends - ((last == CR) & (ends > starts)).cast(pl.Int64)
+    lines = min(int(outside[-1]) + 1, len(every)) if len(ends) else 0
+    starts, line = np.zeros_like(ends), np.zeros_like(ends)
+    starts[1:], line[1:] = ends[:-1] + 1, outside[:-1] + 1
+    if found.returns:
+        last = np.frombuffer(data, np.uint8)[np.maximum(ends - 1, 0)]
+        ends = ends - ((last == CR) & (ends > starts))
     full = ends > starts
-    if full.all():
-        return starts, ends, line
-    return starts.filter(full), ends.filter(full), line.filter(full)
+    blank = not full.all()
+    if blank:
+        starts, ends, line = starts[full], ends[full], line[full]
+    return Records(size, lines, starts, ends, line, limited, plain=not (blank or found.lone))
 
 
 @lru_cache(maxsize=16)
@@ -192,9 +193,9 @@ def _walk(data: bytes, dialect: Dialect, final: bool, limit: int) -> Records:
             line_of.append(line)
         line += 1 if reason else _count_lines(data, place, behind)
         place = behind
-    series = [pl.Series(values, dtype=pl.Int64) for values in (starts, ends, line_of)]
     limited = place < len(data) and len(starts) + len(broken) >= limit
-    return Records(place, line, series[0], series[1], series[2], limited, broken)
+    found = [np.array(values, dtype=np.int64) for values in (starts, ends, line_of)]
+    return Records(place, line, found[0], found[1], found[2], limited, plain=False, broken=broken)
 
 
 def _count_lines(data: bytes, start: int, end: int) -> int:

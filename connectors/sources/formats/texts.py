@@ -37,7 +37,7 @@ class TextOptions:
         return TextOptions(bool(whole.get("allow_nan")), *formats)
 
 
-def is_utf8(data: bytes) -> bool:
+def is_utf8(data: bytes | memoryview) -> bool:
     """Checks a whole block at the speed of memory, which bytes.decode is far from."""
     around = pa.py_buffer(struct.pack("<qq", 0, len(data)))
     whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, around, pa.py_buffer(data)])
@@ -109,9 +109,9 @@ def with_nul(texts: pl.Series) -> pl.Series:
 
 def _retry(texts: pl.Series, values: pl.Series, again: Callable[[pl.Series], pl.Series]) -> pl.Series:
     """Reads what could not be read once more, without blanks around it and less simply."""
-    missing = values.is_null() & texts.is_not_null()
-    if not missing.any():
+    if values.null_count() == texts.null_count():  # what has no text has no value
         return values
+    missing = values.is_null() & texts.is_not_null()
     rows = missing.arg_true()
     return values.scatter(rows, again(texts.gather(rows).str.strip_chars(" \t")))
 
@@ -127,9 +127,10 @@ def _loose_int64(texts: pl.Series) -> pl.Series:
 
 def _float64(texts: pl.Series, options: TextOptions) -> pl.Series:
     values = texts.cast(pl.Float64, strict=False)
-    odd = values.is_finite().not_().fill_null(False)
-    if not odd.any():
+    finite = values.is_finite()
+    if finite.all():
         return values
+    odd = finite.not_().fill_null(False)
     if options.allow_nan:  # but a number beyond what a float64 holds is no infinity
         odd &= ~texts.str.contains(r"(?i)^[+-]?(?:nan|inf|infinity)$").fill_null(False)
     return values.set(odd, None)

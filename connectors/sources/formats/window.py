@@ -17,6 +17,7 @@ class Input(Protocol):
     """Bytes that are read at an offset; fewer than asked for, or none, only at the present end."""
 
     label: str  # for messages
+    at_hand: bool  # bytes read before cost no more than a copy of them
 
     def read(self, offset: int, size: int) -> bytes: ...
 
@@ -24,7 +25,7 @@ class Input(Protocol):
 
 
 class Window:
-    """Holds the bytes last read, so that a record cut in two is not fetched twice."""
+    """Holds the bytes last read, so that a record cut in two is not fetched twice where that costs something."""
 
     def __init__(self, source: Input) -> None:
         self.source = source
@@ -34,8 +35,8 @@ class Window:
     def at(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset`, fewer only at the present end."""
         start = offset - self._base
-        held = self._held[start:] if 0 <= start <= len(self._held) else b""
-        parts = [held]
+        held = self._held[start:] if 0 <= start < len(self._held) and not self.source.at_hand else b""
+        parts = [held] if held else []
         have = len(held)
         while have < size:
             part = self.source.read(offset + have, size - have)
@@ -44,7 +45,7 @@ class Window:
             parts.append(part)
             have += len(part)
         self._base = offset
-        self._held = held if len(parts) == 1 else b"".join(parts)
+        self._held = parts[0] if len(parts) == 1 else b"".join(parts)
         return self._held if have <= size else self._held[:size]
 
     @staticmethod
