@@ -57,6 +57,7 @@ def compare(data: bytes, fields: Fields, final: bool = True, limit: int = 1 << 2
 )
 @example("DD", Dialect(), 2, True, 9)  # one empty field more, and no line end behind it
 @example("xDy\nD\n", Dialect(), 3, True, 9)
+@example("D\nD", Dialect(), 3, False, 9)  # the delimiter that is looked for stands behind, in what is not read yet
 @example("x^D1\nyD2\n", Dialect(), 2, True, 9)  # begins as a packed file may
 @example("x\x01D1\nyD2\n", Dialect(), 2, True, 9)
 @example("\ufeffxDy\n", Dialect(), 2, True, 9)
