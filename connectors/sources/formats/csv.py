@@ -16,10 +16,10 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.sources.contract import MAX_RECORD_BYTES, RAW_BYTES, Chunk, Context, Position
-from connectors.sources.formats.fields import BOM, Fields, cut_exactly, cut_quickly
+from connectors.sources.formats.fields import Fields, cut_exactly, cut_quickly
 from connectors.sources.formats.inputs import Encoding
 from connectors.sources.formats.lines import line_behind
-from connectors.sources.formats.records import Dialect, Numbers, Records, scan
+from connectors.sources.formats.records import BOM, Dialect, Numbers, Records, scan
 from connectors.sources.formats.rejected import Refusals, Reject
 from connectors.sources.formats.shape import FILE_SHIFT, Shape
 from connectors.sources.formats.texts import TextOptions, is_utf8, read_texts
@@ -207,7 +207,7 @@ class CsvDecoder:
             frame = cut_quickly(data, records, fields)
             if frame is not None:
                 return frame, kept
-        text = data[: records.size]
+        text: bytes | memoryview = memoryview(data)[: records.size]
         if refused.rows or records.broken:
             kept = np.delete(kept, list(refused.rows))
             spans = zip(records.starts[kept].tolist(), records.ends[kept].tolist(), strict=True)

@@ -1,14 +1,14 @@
 """Whole records of delimited text become columns of texts, one for each field that is asked for.
 
-Always holds: both ways give the same texts: an unquoted empty field is null, a quoted one an empty text. polars cuts
-faster; Arrow also tells which records have too few or too many fields, and keeps other null values apart from quoted
-texts. Must not know: types, and where in the file a record stands.
+Always holds: both ways give the same texts, whatever stands around a record: an unquoted empty field is null, a quoted
+one an empty text. polars cuts faster; Arrow also tells which records have too few or too many fields, and keeps other
+null values apart from quoted texts. Must not know: types, and where in the file a record stands.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,9 +16,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from connectors.sources.contract import CHUNK_BYTES
-from connectors.sources.formats.records import Dialect, Records
-
-BOM: Final = b"\xef\xbb\xbf"
+from connectors.sources.formats.records import BOM, Dialect, Records
 
 
 @dataclass(frozen=True)
@@ -41,15 +39,19 @@ class Fields:
         return f"{self.dialect.delimiter.join([letter] * self.count)}\n".encode()
 
 
+def _between(first: bytes, records: bytes | memoryview) -> bytes:
+    """Records that begin behind `first` and end with a line end: a reader's rules for where a file begins and ends
+    are not for where a block does."""
+    return b"".join([first, records, b"" if records[-1:] == b"\n" else b"\n"])
+
+
 def cut_quickly(data: bytes, records: Records, fields: Fields) -> pl.DataFrame | None:
     """None where only `cut_exactly` can tell. Every field is read, which pays where most of them are wanted."""
     if not (records.plain and fields.mostly_found() and fields.null_values == ("",)):
         return None
-    if data.startswith(BOM) or not data.endswith(b"\n", 0, records.size):
-        return None
     try:
         frame = pl.read_csv(
-            b"".join([fields.first(), memoryview(data)[: records.size]]),
+            _between(fields.first(), memoryview(data)[: records.size]),
             has_header=False,
             schema={f"{index}": pl.String() for index in range(fields.count)},
             infer_schema=False,
@@ -79,7 +81,7 @@ def _short(frame: pl.DataFrame, data: bytes, records: Records, dialect: Dialect)
     return False
 
 
-def cut_exactly(text: bytes, fields: Fields) -> tuple[pl.DataFrame, dict[int, int]]:
+def cut_exactly(text: bytes | memoryview, fields: Fields) -> tuple[pl.DataFrame, dict[int, int]]:
     """The records with the right number of fields, and of each other one (by its row) how many it has."""
     odd: dict[int, int] = {}
 
@@ -87,6 +89,7 @@ def cut_exactly(text: bytes, fields: Fields) -> tuple[pl.DataFrame, dict[int, in
         odd[row.number - 1] = row.actual_columns
         return "skip"
 
+    text = _between(BOM, text)  # Arrow leaves out one byte order mark in front, and takes no other for one
     names = {f"{index}": name for name, index in fields.found.items()}
     table = pyarrow.csv.read_csv(
         pa.BufferReader(text),

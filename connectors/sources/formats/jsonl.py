@@ -11,11 +11,10 @@ from connectors.sources.contract import MAX_RECORD_BYTES, RAW_BYTES, Chunk, Cont
 from connectors.sources.formats.inputs import Encoding
 from connectors.sources.formats.json_rows import JsonRows
 from connectors.sources.formats.lines import line_behind
+from connectors.sources.formats.records import BOM
 from connectors.sources.formats.rejected import Reject
 from connectors.sources.formats.shape import FILE_SHIFT, Shape
 from connectors.sources.formats.window import Window
-
-BOM = b"\xef\xbb\xbf"
 
 
 class JsonlOptions(BaseModel):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.int64]
 
+BOM: Final = b"\xef\xbb\xbf"  # a byte order mark, which is one only where a file begins
 LF: Final = 10
 CR: Final = 13
 

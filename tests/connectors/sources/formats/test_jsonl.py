@@ -68,7 +68,7 @@ def fits(name: str, value: Any) -> bool:
 
 def oracle(text: str) -> tuple[list[tuple[Any, ...]], list[int]]:
     good, bad = [], []
-    for at, line in enumerate(text.split("\n"), 1):
+    for at, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         if not line.strip(" \t\r"):
             continue
         try:
@@ -92,16 +92,23 @@ TOKENS = st.sampled_from([*NUMBERS.split(), *OTHERS.split(), '"a, Inf"'])
 FIELDS = st.lists(st.tuples(st.sampled_from("ifsbdxxyz"), TOKENS), max_size=4)
 OBJECTS = FIELDS.map(lambda fields: "{" + ", ".join(f'"{name}": {token}' for name, token in fields) + "}")
 LINES = st.one_of(
-    OBJECTS, OBJECTS, OBJECTS, st.sampled_from(["", " ", "[]", "5", "{}{}", '{"i":', "1}", "{} ", "\t{}\r"])
+    OBJECTS,
+    OBJECTS,
+    OBJECTS,
+    st.sampled_from(["", " ", "[]", "5", "{}{}", '{"i":', "1}", "{} ", "\t{}\r"]),
+    st.sampled_from(["\ufeff", '\ufeff{"i": 1}', '{"s": "\ufeff"}']),
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(LINES, max_size=12).map("\n".join), st.sampled_from([5, 1 << 20]), st.sampled_from([1, 3]))
+@given(
+    st.lists(LINES, max_size=12).map("\n".join), st.sampled_from([5, 1 << 20]), st.sampled_from([1, 3]), st.booleans()
+)
 def test_equals_a_plain_reading(
-    tmp_path_factory: pytest.TempPathFactory, text: str, chunk_bytes: int, chunk_rows: int
+    tmp_path_factory: pytest.TempPathFactory, text: str, chunk_bytes: int, chunk_rows: int, ended: bool
 ) -> None:
-    chunks = read(tmp_path_factory.mktemp("jsonl"), text, chunk_bytes=chunk_bytes, chunk_rows=chunk_rows)
+    content = text + "\n" * ended
+    chunks = read(tmp_path_factory.mktemp("jsonl"), content, chunk_bytes=chunk_bytes, chunk_rows=chunk_rows)
     good, bad = oracle(text)
     assert rows(chunks) == good
     assert [row[0] for row in rejects(chunks)] == bad
