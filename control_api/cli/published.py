@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import orjson
 import polars as pl
@@ -57,20 +57,44 @@ def form_of(file: Path) -> Callable[[Path], Pieces]:
     return forms[file.suffix.lower()]
 
 
+class _Ended(io.RawIOBase):
+    """A text, with a line end behind the last line if it has none: there Arrow takes an empty value for a quoted one
+    where one before it is quoted."""
+
+    def __init__(self, text: IO[bytes]) -> None:
+        super().__init__()
+        self._text = text
+        self._last = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._text.read(size)
+        if data:
+            self._last = data[-1:]
+        elif size and self._last not in (b"", b"\n"):
+            data = self._last = b"\n"
+        return data
+
+
 def _csv(file: Path) -> Pieces:
     with file.open(encoding="utf-8", newline="") as lines:
         names = next(csv.reader(lines), [])
-    with arrow_csv.open_csv(
-        file,
-        arrow_csv.ReadOptions(block_size=_PIECE, use_threads=False),
-        arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-        arrow_csv.ConvertOptions(
-            column_types={name: pa.string() for name in names},
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    ) as reader:
+    with (
+        file.open("rb") as held,
+        arrow_csv.open_csv(
+            pa.PythonFile(_Ended(held), "r"),
+            arrow_csv.ReadOptions(block_size=_PIECE, use_threads=False),
+            arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            arrow_csv.ConvertOptions(
+                column_types={name: pa.string() for name in names},
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        ) as reader,
+    ):
         yield pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         for batch in reader:
             yield _frame(batch)

@@ -111,6 +111,17 @@ def cert(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_last_empty_value_is_null_unless_it_is_quoted(tmp_path: Path, end: str) -> None:
+    columns: dict[str, ColumnType] = {"a": "string", "b": "string"}
+    for last, value in (("", None), ('""', "")):
+        (tmp_path / "x.csv").write_text(f'a,b\nx,y\n"1",{last}{end}')
+        assert [row for piece in read([tmp_path / "x.csv"], columns) for row in piece.rows()] == [
+            ("x", "y"),
+            ("1", value),
+        ]
+
+
 @pytest.mark.parametrize("form", list(WRITE))
 def test_what_is_as_certified_is_0(say: Say, cert: Path, tmp_path: Path, form: str) -> None:
     data = save(tmp_path / f"people.{form}", people().sample(fraction=1, shuffle=True, seed=4))
