@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import faust
 import structlog
 
+from deploy.stack.endpoints import Kafka
 from processors.worker import metrics
 from processors.worker.delivery import StrictTransport
 from processors.worker.directory import Directory
@@ -17,6 +19,7 @@ from processors.worker.merge_stage import MergeStage
 from processors.worker.outlet import Outlet
 from processors.worker.parts import Parts
 from processors.worker.pipeline import Stage
+from processors.worker.producer import BulkProducer
 from processors.worker.relate_stage import RelateStage
 from processors.worker.rules_stage import RulesStage
 from processors.worker.table import SegmentTable
@@ -30,6 +33,7 @@ SWEEP = 20.0  # seconds between looks for state of runs that are over
 
 
 class WorkerApp(faust.App):
+    kafka: Mapping[str, Any] = MappingProxyType({})  # settings of a librdkafka client
     revoked: Callable[[], None] = staticmethod(lambda: None)  # a rebalance begins: all partitions are given back
     stopping: Callable[[], None] = staticmethod(lambda: None)
 
@@ -44,10 +48,10 @@ class WorkerApp(faust.App):
         return StrictTransport(self.conf.broker_producer, self)
 
 
-def make_app(kafka: dict[str, Any], folder: Path, session: float, group: str = GROUP) -> WorkerApp:
-    return WorkerApp(
+def make_app(kafka: Kafka, folder: Path, session: float, group: str = GROUP) -> WorkerApp:
+    app = WorkerApp(
         group,
-        **kafka,
+        **kafka.faust(),
         store="memory://",
         datadir=folder / "faust",
         web_enabled=False,
@@ -70,18 +74,15 @@ def make_app(kafka: dict[str, Any], folder: Path, session: float, group: str = G
         broker_check_crcs=False,  # every payload that is decoded here is authenticated by its seal
         consumer_max_fetch_size=8 * 1024 * 1024,
         consumer_auto_offset_reset="earliest",
-        producer_acks=-1,
-        producer_linger=0.002,
-        producer_max_request_size=topics.MAX_MESSAGE,
-        producer_max_batch_size=1024 * 1024,
-        producer_request_timeout=30.0,
     )
+    app.kafka = kafka.confluent()
+    return app
 
 
 async def producer_started(app: WorkerApp) -> None:
     """Faust hands over the first batches before its producer is up, and names no event to wait for."""
-    producer: Any = app.producer
-    while producer._producer is None and not app.should_stop:  # noqa: ASYNC110 - see above
+    producer = cast(BulkProducer, app.producer)
+    while not producer.started and not app.should_stop:  # noqa: ASYNC110 - see above
         await asyncio.sleep(0.02)
 
 

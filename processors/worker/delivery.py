@@ -18,6 +18,8 @@ import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from processors.worker.producer import BulkProducer
+
 log = structlog.get_logger()
 
 Key = tuple[str, int]
@@ -162,16 +164,9 @@ class StrictConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
 
-class IdempotentProducer(driver.Producer):
-    """Faust gives no idempotent producer under at-least-once delivery; without it a retry may reorder."""
-
-    def _settings_extra(self) -> dict[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
-
-
 class StrictTransport(driver.Transport):
     Consumer: ClassVar[type[StrictConsumer]] = StrictConsumer
-    Producer: ClassVar[type[IdempotentProducer]] = IdempotentProducer
+    Producer: ClassVar[type[BulkProducer]] = BulkProducer
 
 
 async def ordered(app: faust.App, stream: Any) -> AsyncIterator[Any]:

@@ -8,7 +8,6 @@ and whoever takes the partition over starts from what was acknowledged.
 from __future__ import annotations
 
 import asyncio
-import os
 import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +19,7 @@ import structlog
 from processors.worker import metrics
 from processors.worker.delivery import ordered
 from processors.worker.directory import Directory
+from processors.worker.ending import end_process
 from schemas import headers
 from schemas.errors import Fatal, MetalError, Retriable
 
@@ -47,12 +47,6 @@ async def in_pool(pool: Executor, what: Callable[..., T], *given: Any) -> T:
         place = "".join(traceback.format_tb(error.__traceback__)[-6:])
         log.error("a core failed unforeseen", kind=type(error).__name__, place=place)
         raise Fatal(f"an unforeseen {type(error).__name__}; the worker's log says where") from None
-
-
-def end_process(reason: str, error: BaseException | None = None) -> None:
-    """Nothing is lost: what was not acknowledged is read again by whoever comes next."""
-    log.critical(reason, exc_info=error)
-    os._exit(70)
 
 
 class Stage:

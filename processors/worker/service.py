@@ -71,7 +71,7 @@ class Service:
         partitions = ensure_topics(self._kafka)
         folder = home() / "state" / os.environ.get("METAL_INSTANCE", "0")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.app = make_app(self._ends.kafka.faust(), folder, SESSION)
+        self.app = make_app(self._ends.kafka, folder, SESSION)
         self.directory = Directory(self._load, self._fail)
         self.worker = Worker(self.app, self.directory, partitions, folder)
         self.directory.on_gone = self.worker.gone

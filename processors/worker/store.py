@@ -21,8 +21,8 @@ from faust.stores.base import Store
 from faust.types import TP
 
 from processors.worker import boot
+from processors.worker.ending import end_process
 from processors.worker.ledger import Name
-from processors.worker.pipeline import end_process
 from schemas.errors import Retriable
 
 log = structlog.get_logger()

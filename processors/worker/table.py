@@ -11,7 +11,6 @@ import faust
 from faust.tables.table import Table
 from faust.types import TP
 
-from processors.worker.outlet import end_on_failure
 from processors.worker.store import SegmentStore
 
 
@@ -21,7 +20,6 @@ class SegmentTable(Table[bytes, bytes]):
     def __init__(self, app: faust.App, *, folder: Path, **kwargs: Any) -> None:
         self._folder = folder
         self._orders: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         super().__init__(app, key_type=bytes, value_type=bytes, recovery_buffer_size=4, **kwargs)
 
     def _new_store(self) -> SegmentStore:
@@ -41,11 +39,7 @@ class SegmentTable(Table[bytes, bytes]):
 
     async def _send(self, partition: int, key: bytes, value: bytes | None) -> Any:
         # Enforces: entries stand in the log in the order of their inputs, or progress could be there without its rows.
-        # Who waits for room in the producer's batch is not woken in turn.
-        async with self._turns[partition]:
-            sent = await self.app.producer.send(self.changelog_topic_name, key, value, partition, None, None)
-        end_on_failure(sent)
-        return sent
+        return await self.app.producer.send(self.changelog_topic_name, key, value, partition, None, None)
 
     async def remove(self, partition: int, keys: list[bytes]) -> None:
         """Tombstones only let compaction reclaim; nothing depends on when they come."""

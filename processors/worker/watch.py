@@ -13,7 +13,7 @@ import structlog
 
 from processors.worker import metrics
 from processors.worker.app import Worker
-from processors.worker.pipeline import end_process
+from processors.worker.ending import end_process
 
 log = structlog.get_logger()
 

@@ -79,7 +79,7 @@ def wire(app: WorkerApp, topic: str, folder: Path, notes: Notes) -> None:
 def main() -> None:
     topic, group, folder, session = sys.argv[1], sys.argv[2], Path(sys.argv[3]), float(sys.argv[4])
     folder.mkdir(parents=True, exist_ok=True)
-    app = make_app(Kafka(**json.loads(os.environ["METAL_TEST_KAFKA"])).faust(), folder, session, group)
+    app = make_app(Kafka(**json.loads(os.environ["METAL_TEST_KAFKA"])), folder, session, group)
     wire(app, topic, folder, Notes(folder / "notes"))
     faust.Worker(app, loglevel="WARNING", redirect_stdouts=False).execute_from_commandline()
 

@@ -47,7 +47,7 @@ class Place:
 
     @asynccontextmanager
     async def table(self, process: str) -> AsyncIterator[SegmentTable]:
-        app = make_app(self.stack.kafka.faust(), self.folder / process, 10.0, self.name)
+        app = make_app(self.stack.kafka, self.folder / process, 10.0, self.name)
         table = SegmentTable(app, name="state", partitions=2, folder=self.folder / process / "state")
         app.tables.add(table)
         await app.producer.start()

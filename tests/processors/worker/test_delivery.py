@@ -15,7 +15,8 @@ from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.worker.delivery import IdempotentProducer, StrictConsumer, StrictTransport, ordered
+from processors.worker.delivery import StrictConsumer, StrictTransport, ordered
+from processors.worker.producer import BulkProducer
 from tests.processors.worker.loose import PLACE, Log, Loose, Message
 
 KEY = (PLACE.topic, PLACE.partition)
@@ -221,15 +222,8 @@ def test_recovery_still_seeks_before_it_lets_messages_flow() -> None:
     assert callbacks < seek < resume
 
 
-def test_faust_still_gives_no_idempotent_producer() -> None:
-    source = inspect.getsource(driver.Producer._new_producer)
-    assert "self._settings_extra()" in source
-    assert "in_transaction" in inspect.getsource(driver.Producer._settings_extra)
-    assert IdempotentProducer._settings_extra(cast(Any, None)) == {"acks": "all", "enable_idempotence": True}
-
-
 def test_the_transport_is_made_of_ours() -> None:
     assert StrictTransport.Consumer is StrictConsumer
-    assert StrictTransport.Producer is IdempotentProducer
+    assert StrictTransport.Producer is BulkProducer
     assert "self.Consumer(" in inspect.getsource(driver.Transport.create_consumer)
     assert "self.Producer(" in inspect.getsource(driver.Transport.create_producer)
