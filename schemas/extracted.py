@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import polars as pl
 
@@ -17,10 +18,19 @@ def seal(frame: pl.DataFrame, rejects: pl.DataFrame, key: bytes) -> bytes:
     return sealing.seal(key, b"".join([_LENGTH.pack(len(rows)), rows, bad]))
 
 
-def unseal(payload: bytes, key: bytes) -> tuple[pl.DataFrame | None, pl.DataFrame | None]:
-    """(rows, rejects); None where there are none."""
+class Extracted(NamedTuple):
+    rows: pl.DataFrame | None
+    rejects: pl.DataFrame | None
+    nul: bool  # whether a text of the rows may hold U+0000
+
+
+def unseal(payload: bytes, key: bytes) -> Extracted:
+    """None where there are none."""
     plain = memoryview(sealing.unseal(key, payload))
     (length,) = _LENGTH.unpack_from(plain)
-    rows = plain[_LENGTH.size : _LENGTH.size + length]
-    bad = plain[_LENGTH.size + length :]
-    return (batch.decode(rows) if len(rows) else None), (batch.decode(bad) if len(bad) else None)
+    rows, bad = plain[_LENGTH.size : _LENGTH.size + length], plain[_LENGTH.size + length :]
+    rejects = batch.decode(bad) if len(bad) else None
+    if not len(rows):
+        return Extracted(None, rejects, False)
+    table = batch.table_of(rows)
+    return Extracted(batch.frame_of(table), rejects, batch.holds_nul(table))

@@ -19,6 +19,7 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from schemas.batch import arrow_of
 from schemas.columns import HASH
 from schemas.errors import Fatal
 
@@ -27,7 +28,8 @@ _LENGTH = struct.Struct("<4sI")
 _SIZE = struct.Struct("<I")
 _NONCE = 12
 _TAG = 16
-_CODEC = pa.Codec("zstd", compression_level=1)
+_CODEC = "lz4_raw"
+_CODECS = {"lz4_raw": pa.Codec("lz4_raw"), "zstd": pa.Codec("zstd")}
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
@@ -47,13 +49,13 @@ def _unseal(cipher: AESGCM, sealed: bytes) -> bytes:
 
 
 def _pack(buffer: pa.Buffer) -> bytes:
-    packed: bytes = _CODEC.compress(buffer, asbytes=True)
+    packed: bytes = _CODECS[_CODEC].compress(buffer, asbytes=True)
     return _SIZE.pack(buffer.size) + packed
 
 
-def _unpack(packed: bytes) -> pa.Buffer:
+def _unpack(packed: bytes, codec: pa.Codec) -> pa.Buffer:
     (size,) = _SIZE.unpack_from(packed)
-    return _CODEC.decompress(memoryview(packed)[_SIZE.size :], decompressed_size=size)
+    return codec.decompress(memoryview(packed)[_SIZE.size :], decompressed_size=size)
 
 
 def _sealed_size(rows: int) -> int:
@@ -69,7 +71,7 @@ def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:
     """`frame` has the column `_h` and is sorted by it."""
     cipher = AESGCM(key)
     hashes = frame.get_column(HASH).to_numpy()
-    table = frame.drop(HASH).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = arrow_of(frame.drop(HASH))
     blocks: list[bytes] = []
     for batch in table.to_batches(max_chunksize=block_rows):
         blocks.append(_seal(cipher, _pack(batch.serialize())))
@@ -78,6 +80,7 @@ def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:
     header = {
         "rows": frame.height,
         "block_rows": block_rows,
+        "codec": _CODEC,
         "schema": base64.b64encode(table.schema.serialize()).decode(),
         "firsts": [int(h) for h in hashes[starts]] if frame.height else [],
         "sizes": [len(block) for block in blocks],
@@ -94,6 +97,7 @@ class Segment:
     block_rows: int
     firsts: Hashes
     _schema: pa.Schema
+    _codec: pa.Codec
     _offsets: list[int]
     _sizes: list[int]
     _hashes_at: int
@@ -140,7 +144,7 @@ class Segment:
 
     def _batch(self, number: int) -> pa.RecordBatch:
         payload = _unseal(self._cipher, self._read(self._offsets[number], self._sizes[number]))
-        return pa.ipc.read_record_batch(_unpack(payload), self._schema)
+        return pa.ipc.read_record_batch(_unpack(payload, self._codec), self._schema)
 
     def blocks_for(self, wanted: Hashes) -> list[int]:
         """The blocks in which rows with one of the wanted (sorted) hashes stand."""
@@ -215,6 +219,7 @@ def open_segment(read: Read, key: bytes) -> Segment:
         block_rows=header["block_rows"],
         firsts=np.array(header["firsts"], dtype=np.uint64),
         _schema=schema,
+        _codec=_CODECS[header.get("codec", "zstd")],  # of before there was a choice
         _offsets=offsets,
         _sizes=header["sizes"],
         _hashes_at=hashes_at,

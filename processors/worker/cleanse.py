@@ -40,14 +40,14 @@ def cleanse(payload: bytes, header: Header, info: RunInfo) -> Cleansed:
     memo = memo_of(header, info)
     if memo is not None:
         table = replace(table, rules=table.rules.settled(memo.ruled, memo.changed))
-    rows, bad = extracted.unseal(payload, info.key)
+    rows, bad, nul = extracted.unseal(payload, info.key)
     letters = unreadable(bad, header, info, memo)
     read, dropped = len(letters), {}
     placed: list[pl.DataFrame] = []
     if rows is not None:
         read += rows.height
         rows = rows.with_row_index(ROW)
-        sound, rejects = _screen(rows, table)
+        sound, rejects = _screen(rows, table) if nul else (rows, [])
         outcome = table.rules.apply(sound)
         dropped = outcome.dropped
         kept, keyless = _without_key(outcome.kept, table)

@@ -71,7 +71,7 @@ def test_a_batch_that_is_cut_off_is_refused() -> None:
 @settings(max_examples=30, deadline=None)
 @given(ROWS, ROWS)
 def test_rows_and_rejects_travel_sealed_together(rows: list[dict[str, Any]], bad: list[dict[str, Any]]) -> None:
-    there, rejects = extracted.unseal(extracted.seal(frame_of(rows), frame_of(bad), KEY), KEY)
+    there, rejects, _ = extracted.unseal(extracted.seal(frame_of(rows), frame_of(bad), KEY), KEY)
     for found, was in ((there, rows), (rejects, bad)):
         assert (found is None) == (not was)
         assert found is None or found.equals(frame_of(was))

@@ -104,7 +104,7 @@ def counted(kafka: dict[str, Any], run: str, partitions: int) -> tuple[list[int]
         if header.kind == "barrier":
             epochs.append(header.epoch)
         elif header.kind == "data":
-            rows, _ = extracted.unseal(message.value() or b"", KEY)
+            rows, _, _ = extracted.unseal(message.value() or b"", KEY)
             numbers += [] if rows is None else rows["a"].to_list()
     consumer.close()
     return numbers, epochs

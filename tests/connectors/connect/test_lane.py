@@ -118,7 +118,7 @@ def valid(log: Log) -> tuple[list[int], list[int], list[int]]:
         if header.kind == "barrier":
             epochs.append(header.epoch)
             continue
-        rows, rejects = extracted.unseal(payload, KEY)
+        rows, rejects, _ = extracted.unseal(payload, KEY)
         good += [] if rows is None else rows["a"].to_list()
         bad += [] if rejects is None else rejects[LINE].to_list()
         assert header.rows == (0 if rows is None else rows.height) + (0 if rejects is None else rejects.height)
