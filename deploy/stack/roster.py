@@ -94,6 +94,9 @@ def environment(root: Path, index: int, ports: list[int]) -> dict[str, str]:
         # Buffers are of every size and come from many threads: other pools hold twice of what is in use.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "MALLOC_ARENA_MAX": "2",
+        # Messages are megabytes: their memory is kept and used again, where glibc would ask the kernel for every one.
+        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
         **os.environ,
         "METAL_HOME": str(root),
         "METAL_INSTANCE": str(index),
