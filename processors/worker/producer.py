@@ -11,19 +11,22 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import confluent_kafka
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import KafkaError, KafkaException, Message
 from faust.transport import base
 from faust.types import TP, RecordMetadata
 
 from processors.worker.ending import end_process
 from schemas import topics
+from schemas.errors import Fatal
 
 WAITING = 32 << 20  # bytes that wait for the broker before senders wait
 MESSAGE = 1024  # bytes that a message takes besides its value
 FLUSH = 5.0  # seconds in which what waits is delivered when a worker stops in order
+
+UNDELIVERED = "a message could not be delivered"
 
 SETTINGS: dict[str, Any] = {
     "enable.idempotence": True,
@@ -91,14 +94,17 @@ class BulkProducer(base.Producer):
         if self._producer is None:
             raise RuntimeError("a message is sent before Faust has started its producer, or after it was stopped")
         done: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
-        self._producer.produce(
-            topic,
-            value=value,
-            key=key,
-            partition=-1 if partition is None else partition,
-            headers=list(headers.items()) if isinstance(headers, Mapping) else headers,
-            on_delivery=partial(self._delivered, done, size),
-        )
+        try:
+            self._producer.produce(
+                topic,
+                value=value,
+                key=key,
+                partition=-1 if partition is None else partition,
+                headers=list(headers.items()) if isinstance(headers, Mapping) else headers,
+                on_delivery=partial(self._delivered, done, size),
+            )
+        except KafkaException as error:
+            _refused(error.args[0], topic, len(value or b""))
         self._waiting += size
         return done
 
@@ -117,7 +123,7 @@ class BulkProducer(base.Producer):
     ) -> None:
         """Called by the polling thread."""
         if error is not None:
-            end_process(f"a message could not be delivered: {error}")
+            end_process(f"{UNDELIVERED}: {error}")
         topic, number = message.topic() or "", message.partition() or 0
         told = RecordMetadata(topic, number, TP(topic, number), message.offset() or 0)
         done.get_loop().call_soon_threadsafe(self._settle, done, size, told)
@@ -127,3 +133,10 @@ class BulkProducer(base.Producer):
         self._room.set()
         if not done.done():  # who waited for it may be gone
             done.set_result(told)
+
+
+def _refused(error: KafkaError, topic: str, size: int) -> NoReturn:
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        largest = f"a message takes {topics.MAX_MESSAGE:,} at most: fewer or shorter records would fit"
+        raise Fatal(f"a batch for {topic} has {size:,} bytes, and {largest}")
+    end_process(f"{UNDELIVERED}: {error}")
