@@ -19,6 +19,7 @@ IDENT = "_ident"  # UInt64: tells the kept record from all others of its table
 CONFLICT = "primary_key.conflict"
 
 _RANK = "_rank"
+_AT = "_at"
 _TOTAL = "_total"
 _COUNTS = "_counts"
 
@@ -65,24 +66,26 @@ def _resolve(frame: pl.DataFrame, plan: MergePlan, content_seed: int, generate: 
         kept = frame.with_columns(pl.col(HASH).alias(IDENT))
         return Merged(kept, read, read - kept.height, 0)
     alone = _stand_alone(frame)
-    singles = frame.filter(alone)
-    rest = frame.filter(~alone)
-    if plan.changes:
-        singles = singles.filter(pl.col(OP) == 0)
-    singles = singles.with_columns(pl.col(HASH).alias(IDENT))
-    if rest.height == 0:
-        return Merged(singles, read, read - singles.height, 0)
+    taken = alone & (frame.get_column(OP) == 0) if plan.changes else alone
+    at = (~alone).arg_true()
+    if len(at) == 0:
+        kept = frame.filter(taken).with_columns(pl.col(HASH).alias(IDENT))
+        return Merged(kept, read, read - kept.height, 0)
+    rest = frame[at].with_columns(at.alias(_AT))
     if plan.changes:
         rest = _last_changes(rest, plan)
-    renamed = None
+    if plan.strategy == "keep_all":
+        changed, renamed = _under_new_keys(_distinct(rest, plan), plan, content_seed, generate)
+        singles = frame.filter(taken).with_columns(pl.col(HASH).alias(IDENT))
+        whole = pl.concat([singles, changed.select(singles.columns)]).sort(HASH)
+        return Merged(whole, read, read - whole.height, 0, renamed=renamed)
     if plan.strategy == "prefer":
-        kept, conflicts = _preferred(rest, plan), 0
-    elif plan.strategy == "drop_all":
-        kept, conflicts = _without_conflicts(_distinct(rest, plan), plan)
+        winners, conflicts = _preferred(rest, plan), 0
     else:
-        (kept, renamed), conflicts = _under_new_keys(_distinct(rest, plan), plan, content_seed, generate), 0
-    whole = pl.concat([singles, kept.select(singles.columns)]).sort(HASH)
-    return Merged(whole, read, read - whole.height - conflicts, conflicts, renamed=renamed)
+        winners, conflicts = _without_conflicts(_distinct(rest, plan), plan)
+    # Picked where they stand: putting them beside the others and sorting all again would cost more than the merge.
+    whole = frame.filter(taken.scatter(winners, True)).with_columns(pl.col(HASH).alias(IDENT))
+    return Merged(whole, read, read - whole.height - conflicts, conflicts)
 
 
 def _stand_alone(frame: pl.DataFrame) -> pl.Series:
@@ -110,17 +113,17 @@ def _last_changes(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
     return pl.concat([rest.filter(~telling), last.select(rest.columns)])
 
 
-def _preferred(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
+def _preferred(rest: pl.DataFrame, plan: MergePlan) -> pl.Series:
+    """Where the records stand that win."""
     ranked = rest.with_columns(
         pl.col(SOURCE).replace_strict(list(range(len(plan.ranks))), plan.ranks, return_dtype=pl.Int32).alias(_RANK)
     )
     best = ranked.filter(pl.col(_RANK) == pl.col(_RANK).min().over(plan.key))
-    winners = best.filter(pl.len().over(plan.key) == 1)
-    ties = best.filter(pl.len().over(plan.key) > 1)
-    if ties.height:
-        ties = ties.sort([*plan.columns, SOURCE, CHANGED]).unique(plan.key, keep="first", maintain_order=True)
-        winners = pl.concat([winners, ties])
-    return winners.with_columns(pl.col(HASH).alias(IDENT))
+    single = best.select(pl.len().over(plan.key) == 1).to_series()
+    if single.all():
+        return best.get_column(_AT)
+    ties = best.filter(~single).sort([*plan.columns, SOURCE, CHANGED]).unique(plan.key, keep="first")
+    return pl.concat([best.get_column(_AT).filter(single), ties.get_column(_AT)])
 
 
 def _distinct(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
@@ -132,11 +135,11 @@ def _distinct(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
     )
 
 
-def _without_conflicts(distinct: pl.DataFrame, plan: MergePlan) -> tuple[pl.DataFrame, int]:
+def _without_conflicts(distinct: pl.DataFrame, plan: MergePlan) -> tuple[pl.Series, int]:
+    """Where the records stand that no other contradicts, and how many fell."""
     counted = distinct.with_columns(pl.len().over(plan.key).alias(_TOTAL))
     conflicts = int(counted.filter(pl.col(_TOTAL) > 1).get_column(WEIGHT).sum())
-    kept = counted.filter(pl.col(_TOTAL) == 1).drop(_TOTAL)
-    return kept.with_columns(pl.col(HASH).alias(IDENT)), conflicts
+    return counted.filter(pl.col(_TOTAL) == 1).get_column(_AT), conflicts
 
 
 def _under_new_keys(
