@@ -6,7 +6,7 @@ out the same, and nothing comes back once the key is destroyed. Every purpose ha
 
 Texts go through CBC-MAC with AES-256 over a prefix-free encoding (the length is the first block), which is a
 pseudo-random function on texts of any length (Bellare, Kilian, Rogaway 1994; Petrank, Rackoff 2000). It is computed
-for a column at a time: block j of every text of the same length class is one call of the cipher.
+for a column at a time: block j of every text that has one is one call of the cipher.
 """
 
 from __future__ import annotations
@@ -14,13 +14,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from processors.anonymize.text import text_of_matrix
 
 KEY_BYTES = 32
 BLOCK = 16
+Words = npt.NDArray[np.uint64]  # a row of two to each block
+_HEX = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype=np.uint16)
+_MASKS = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)  # the first bytes of a word
 LONG = 512  # texts of more bytes stand in by their SHA-512, so that one huge value doesn't hold up a batch
 DIGESTED = 1 << 63  # in the first block: a digest, which no text of 64 bytes can be taken for
 
@@ -35,81 +42,82 @@ def subkey(key: bytes, *labels: str) -> bytes:
 
 
 class Permutation:
-    """AES-256 of 16-byte blocks, which lie in a series of UInt64, two to a block."""
+    """AES-256 of 16-byte blocks, each a row of two words."""
 
     def __init__(self, key: bytes) -> None:
         # a bare permutation of single blocks is what a pseudo-random function is built from
         self._cipher = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305
 
-    def __call__(self, blocks: pl.Series) -> pl.Series:
-        if not len(blocks):
-            return blocks
-        array = blocks.rechunk().to_arrow()
-        plain = array.buffers()[1].slice(8 * array.offset, 8 * len(array)).to_pybytes()
-        sealed = pa.py_buffer(self._cipher.update(plain))
-        return pl.Series("blocks", pa.Array.from_buffers(pa.uint64(), len(blocks), [None, sealed]))
+    def __call__(self, blocks: Words) -> Words:
+        return np.frombuffer(self._cipher.update(blocks.tobytes()), dtype="<u8").reshape(-1, 2)
 
 
 def words(key: bytes, high: pl.Series, low: int = 0) -> tuple[pl.Series, pl.Series]:
     """AES of the 16-byte blocks (high, low), as two series of UInt64."""
-    blocks = Permutation(key)(_blocks(high.to_frame("high"), pl.col("high"), pl.lit(low, dtype=pl.UInt64)))
-    return blocks.gather_every(2), blocks.gather_every(2, 1)
+    blocks = Permutation(key)(_beside(high.to_numpy(), low))
+    return pl.Series("high", blocks[:, 0]), pl.Series("low", blocks[:, 1])
 
 
-def macs(key: bytes, texts: pl.Series) -> pl.Series:
-    """128 pseudo-random bits of each text, two UInt64 to a text; a null is taken as the empty text."""
-    frame = pl.DataFrame({"text": texts.cast(pl.String).fill_null("")})
-    frame = frame.with_columns(head=pl.col("text").str.len_bytes().cast(pl.UInt64))
-    if frame.select((pl.col("head") > LONG).any()).item():
-        frame = _digest_long(frame.with_row_index("row")).sort("row").drop("row")
-    counts = frame.select((pl.col("text").str.len_bytes() + BLOCK - 1) // BLOCK).to_series()
-    classes = counts.unique().sort()
-    if len(classes) == 1:
-        return _chain(key, frame, classes[0])
-    rows = [(counts == blocks).arg_true() for blocks in classes]
-    chained = [_chain(key, frame[own], blocks) for own, blocks in zip(rows, classes, strict=True)]
-    if not chained:
-        return pl.Series([], dtype=pl.UInt64)
-    back = pl.concat(rows).arg_sort()
-    return pl.concat(chained).reshape((-1, 2)).gather(back).reshape((-1,))
-
-
-def hexadecimal(blocks: pl.Series) -> pl.Series:
-    """Each block as 32 hexadecimal digits."""
-    array = blocks.rechunk().to_arrow()
-    if not len(array):
-        return pl.Series([], dtype=pl.String)
-    own = array.buffers()[1].slice(8 * array.offset)
-    raw = pa.Array.from_buffers(pa.binary(BLOCK), len(array) // 2, [None, own])
-    return pl.Series("hex", raw).bin.encode("hex")
-
-
-def _blocks(frame: pl.DataFrame, high: pl.Expr, low: pl.Expr) -> pl.Series:
-    """The two words of each row one after the other."""
-    return frame.select(pl.concat_arr(high, low)).to_series().reshape((-1,))
-
-
-def _digest_long(frame: pl.DataFrame) -> pl.DataFrame:
-    """Texts of more than LONG bytes as the hexadecimal SHA-512 of theirs, marked as such."""
-    long = frame.filter(pl.col("head") > LONG)
-    digests = [hashlib.sha512(text.encode()).hexdigest() for text in long["text"]]
-    marked = long.with_columns(text=pl.Series(digests), head=pl.col("head") | pl.lit(DIGESTED, dtype=pl.UInt64))
-    return pl.concat([frame.filter(pl.col("head") <= LONG), marked])
-
-
-def _chain(key: bytes, part: pl.DataFrame, blocks: int) -> pl.Series:
-    """CBC-MAC of texts that all have this many blocks."""
+def macs(key: bytes, texts: pl.Series) -> Words:
+    """128 pseudo-random bits of each text; a null is taken as the empty text."""
+    content = _Content(texts.cast(pl.String).fill_null(""))
     permute = Permutation(key)
-    state = permute(_blocks(part, pl.col("head"), pl.lit(0, dtype=pl.UInt64)))
-    padded = pl.concat_str("text", pl.lit("\0" * BLOCK)).cast(pl.Binary)
-    plain = part.select(padded.alias("padded"))
-    for j in range(blocks):
-        state = permute(state ^ _blocks(plain, _word(2 * j), _word(2 * j + 1)))
-    return state
+    blocks = -(-content.lengths // BLOCK)
+    found = np.empty((len(blocks), 2), dtype="<u8")
+    for count in np.unique(blocks).tolist():
+        rows = np.flatnonzero(blocks == count)
+        state = permute(_beside(content.heads[rows], 0))
+        for j in range(count):
+            state = permute(state ^ content.block(j, rows, last=j == count - 1))
+        found[rows] = state
+    return found
 
 
-def _word(i: int) -> pl.Expr:
-    return pl.col("padded").bin.slice(8 * i, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little")
+def hexadecimal(blocks: Words, prefix: str = "") -> pl.Series:
+    """Each block as 32 hexadecimal digits behind a prefix."""
+    start = prefix.encode()
+    digits = np.empty((len(blocks), len(start) + 2 * BLOCK), dtype=np.uint8)
+    digits[:, : len(start)] = np.frombuffer(start, dtype=np.uint8)
+    digits[:, len(start) :] = _HEX[np.ascontiguousarray(blocks).view(np.uint8)].view(np.uint8)
+    return text_of_matrix(digits)
+
+
+class _Content:
+    """The bytes of texts as words, zeros behind the end of each; long texts stand in by a digest, marked as such."""
+
+    def __init__(self, texts: pl.Series) -> None:
+        sizes = texts.str.len_bytes()
+        marks: Any = 0
+        if sizes.max() is not None and cast(int, sizes.max()) > LONG:
+            long = (sizes > LONG).arg_true()
+            digests = [hashlib.sha512(text.encode()).hexdigest() for text in texts.gather(long)]
+            texts = texts.scatter(long, pl.Series(digests))
+            marks = np.where((sizes > LONG).to_numpy(), np.uint64(DIGESTED), np.uint64(0))
+        array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+        offsets = np.frombuffer(array.buffers()[1], np.int64, len(array) + 1, 8 * array.offset)
+        data = np.zeros(int(offsets[-1] - offsets[0]) + 2 * BLOCK, dtype=np.uint8)
+        if offsets[-1] > offsets[0]:
+            own = np.frombuffer(array.buffers()[2], np.uint8)
+            data[: -2 * BLOCK] = own[offsets[0] : offsets[-1]]
+        self.lengths = np.diff(offsets)
+        self.heads = sizes.to_numpy().astype(np.uint64) | marks
+        self._starts = offsets[:-1] - offsets[0]
+        # Every byte begins a word here, so that the words of a text are picked wherever it begins.
+        self._words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))
+
+    def block(self, number: int, rows: npt.NDArray[np.int64], last: bool) -> Words:
+        at = self._starts[rows] + BLOCK * number
+        high, low = self._words[at], self._words[at + 8]
+        if last:
+            left = self.lengths[rows] - BLOCK * number
+            high, low = high & _MASKS[np.minimum(left, 8)], low & _MASKS[np.maximum(left - 8, 0)]
+        return _beside(high, low)
+
+
+def _beside(high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64] | int) -> Words:
+    blocks = np.empty((len(high), 2), dtype="<u8")
+    blocks[:, 0], blocks[:, 1] = high, low
+    return blocks
 
 
 @dataclass(frozen=True)

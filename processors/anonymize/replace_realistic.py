@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final, Literal
 
+import numpy as np
 import polars as pl
 from pydantic import Field, model_validator
 
@@ -87,7 +88,7 @@ def replaced(texts: pl.Series, one: Invention, key: bytes, domain: str) -> pl.Se
     """The replacement of each text."""
     bits = macs(subkey(key, "replace", domain, one.kind, one.locale), texts)
     entries = pool(one.kind, one.locale)
-    chosen = entries.gather(bits.gather_every(2) % len(entries))
+    chosen = entries.gather(pl.Series(bits[:, 0] % np.uint64(len(entries))))
     frame = pl.DataFrame({"text": texts, "new": chosen})
     new = pl.col("new")
     if one.distinct:

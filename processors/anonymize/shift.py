@@ -60,7 +60,7 @@ class Shift:
 
         def treat(batch: Batch) -> list[pl.Expr | pl.Series]:
             frame = batch.frame.select(text_of(pl.col(config.subject), subject.type).alias("subject"), *outputs)
-            bits = macs(subkey(batch.draw.key, "shift", config.domain), frame["subject"]).gather_every(2)
+            bits = pl.Series(macs(subkey(batch.draw.key, "shift", config.domain), frame["subject"])[:, 0])
             alone = batch.draw.bits("shift", config.subject)[0]
             drawn = frame.select("subject", own=bits, alone=alone)
             one = pl.when(pl.col("subject").is_null()).then("alone").otherwise("own")

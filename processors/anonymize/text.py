@@ -39,11 +39,11 @@ def matrix_of(texts: pl.Series, size: int) -> npt.NDArray[np.uint8]:
     return data[start : start + len(texts) * size].reshape(-1, size)
 
 
-def text_of_matrix(matrix: npt.NDArray[np.uint8], fits: npt.NDArray[np.bool_]) -> pl.Series:
+def text_of_matrix(matrix: npt.NDArray[np.uint8], fits: npt.NDArray[np.bool_] | None = None) -> pl.Series:
     """A text of each row, null where it does not fit."""
     rows, size = matrix.shape
     offsets = np.arange(0, (rows + 1) * size, size, dtype=np.int64)
     data = np.ascontiguousarray(matrix)
     array = pa.Array.from_buffers(pa.large_string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
     texts = pl.Series("text", array)
-    return texts if fits.all() else texts.set(pl.Series(~fits), None)
+    return texts if fits is None or fits.all() else texts.set(pl.Series(~fits), None)

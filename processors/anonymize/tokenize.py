@@ -31,12 +31,8 @@ FORMS: frozenset[ColumnType] = frozenset({"string", "int64"})
 
 def tokens(texts: pl.Series, key: bytes, domain: str) -> pl.Series:
     """Tokens of texts; nulls stay null."""
-    digits = hexadecimal(macs(subkey(key, "token", domain), texts))
-    token = pl.concat_str(pl.lit("tok_"), pl.col("digits"))
-    frame = pl.DataFrame({"digits": digits, "text": texts})
-    if texts.null_count():
-        token = pl.when(pl.col("text").is_not_null()).then(token)
-    return frame.select(token.alias(texts.name)).to_series()
+    found = hexadecimal(macs(subkey(key, "token", domain), texts), "tok_").alias(texts.name)
+    return found.set(texts.is_null(), None) if texts.null_count() else found
 
 
 class Tokenize:

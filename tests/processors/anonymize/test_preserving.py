@@ -34,7 +34,7 @@ def plainly(text: str, undo: bool = False) -> str:
     """One value through the network, with Python's own integers; `undo` goes back."""
     own = [next((kind for kind in CLASSES if c in kind), "") for c in text]
     at = [i for i, kind in enumerate(own) if kind]
-    tweak = macs(subkey(KEY, "token-shape", "d"), pl.Series([shape(text)]))
+    tweak = macs(subkey(KEY, "token-shape", "d"), pl.Series([shape(text)]))[0].tolist()
     cipher = Cipher(algorithms.AES(subkey(KEY, "token-preserving", "d")), modes.ECB()).encryptor()
     units = [range(start, start + 16) for start in range(0, len(text), 16)]
     parts = [[[i for i in at[first::2] if i in unit] for unit in units] for first in (0, 1)]
