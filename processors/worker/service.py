@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -141,6 +142,8 @@ def main() -> int:
     service.app.task(service.on_started)
     worker = faust.Worker(service.app, loglevel="WARNING", override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None  # it writes escape sequences between the lines of the log
+    gc.collect()
+    gc.freeze()  # what was imported and wired stays for good: no collection has to look through it again
     # Faust waits without bound for what never comes; acknowledgement follows durability, so leaving late is no gain.
     service.app.stopping = _deadline_on_stop(service)
     worker.execute_from_commandline()
