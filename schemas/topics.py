@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024
 HOUR: Final = 3_600_000
+
+# Of a librdkafka producer: a partition's messages arrive in their order, each once, also where the broker was away.
+EVERY_MESSAGE: Final[dict[str, Any]] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "linger.ms": 2,
+    "message.max.bytes": MAX_MESSAGE,
+    "delivery.timeout.ms": 600_000,
+}
 
 
 @dataclass(frozen=True)

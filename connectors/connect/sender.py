@@ -26,13 +26,9 @@ class Sender:
         self._producer = Producer(
             {
                 **kafka,
-                "enable.idempotence": True,
-                "acks": "all",
-                "linger.ms": 2,
-                "message.max.bytes": topics.MAX_MESSAGE,
+                **topics.EVERY_MESSAGE,
                 "queue.buffering.max.kbytes": 64 * 1024,
                 "queue.buffering.max.messages": 10_000,
-                "delivery.timeout.ms": 600_000,
             }
         )
         self._lock = threading.Lock()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -86,13 +85,13 @@ class _Content:
     """The bytes of texts as words, zeros behind the end of each; long texts stand in by a digest, marked as such."""
 
     def __init__(self, texts: pl.Series) -> None:
-        sizes = texts.str.len_bytes()
-        marks: Any = 0
-        if sizes.max() is not None and cast(int, sizes.max()) > LONG:
-            long = (sizes > LONG).arg_true()
+        sizes = texts.str.len_bytes().to_numpy()
+        self.heads = sizes.astype(np.uint64)
+        long = np.flatnonzero(sizes > LONG)
+        if len(long):
             digests = [hashlib.sha512(text.encode()).hexdigest() for text in texts.gather(long)]
             texts = texts.scatter(long, pl.Series(digests))
-            marks = np.where((sizes > LONG).to_numpy(), np.uint64(DIGESTED), np.uint64(0))
+            self.heads[long] |= np.uint64(DIGESTED)
         array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
         offsets = np.frombuffer(array.buffers()[1], np.int64, len(array) + 1, 8 * array.offset)
         data = np.zeros(int(offsets[-1] - offsets[0]) + 2 * BLOCK, dtype=np.uint8)
@@ -100,7 +99,6 @@ class _Content:
             own = np.frombuffer(array.buffers()[2], np.uint8)
             data[: -2 * BLOCK] = own[offsets[0] : offsets[-1]]
         self.lengths = np.diff(offsets)
-        self.heads = sizes.to_numpy().astype(np.uint64) | marks
         self._starts = offsets[:-1] - offsets[0]
         # Every byte begins a word here, so that the words of a text are picked wherever it begins.
         self._words = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))

@@ -63,20 +63,20 @@ def resolve(frame: pl.DataFrame, plan: MergePlan, content_seed: int, generate: G
 def _resolve(frame: pl.DataFrame, plan: MergePlan, content_seed: int, generate: Generate) -> Merged:
     read = int(frame.get_column(WEIGHT).sum())
     if not plan.key:
-        kept = frame.with_columns(pl.col(HASH).alias(IDENT))
+        kept = _under_its_hash(frame)
         return Merged(kept, read, read - kept.height, 0)
     alone = _stand_alone(frame)
     taken = alone & (frame.get_column(OP) == 0) if plan.changes else alone
     at = (~alone).arg_true()
     if len(at) == 0:
-        kept = frame.filter(taken).with_columns(pl.col(HASH).alias(IDENT))
+        kept = _under_its_hash(frame.filter(taken))
         return Merged(kept, read, read - kept.height, 0)
     rest = frame[at].with_columns(at.alias(_AT))
     if plan.changes:
         rest = _last_changes(rest, plan)
     if plan.strategy == "keep_all":
         changed, renamed = _under_new_keys(_distinct(rest, plan), plan, content_seed, generate)
-        singles = frame.filter(taken).with_columns(pl.col(HASH).alias(IDENT))
+        singles = _under_its_hash(frame.filter(taken))
         whole = pl.concat([singles, changed.select(singles.columns)]).sort(HASH)
         return Merged(whole, read, read - whole.height, 0, renamed=renamed)
     if plan.strategy == "prefer":
@@ -84,8 +84,13 @@ def _resolve(frame: pl.DataFrame, plan: MergePlan, content_seed: int, generate: 
     else:
         winners, conflicts = _without_conflicts(_distinct(rest, plan), plan)
     # Picked where they stand: putting them beside the others and sorting all again would cost more than the merge.
-    whole = frame.filter(taken.scatter(winners, True)).with_columns(pl.col(HASH).alias(IDENT))
+    whole = _under_its_hash(frame.filter(taken.scatter(winners, True)))
     return Merged(whole, read, read - whole.height - conflicts, conflicts)
+
+
+def _under_its_hash(rows: pl.DataFrame) -> pl.DataFrame:
+    """A record that keeps its key is told by the hash of it."""
+    return rows.with_columns(pl.col(HASH).alias(IDENT))
 
 
 def _stand_alone(frame: pl.DataFrame) -> pl.Series:
@@ -146,7 +151,7 @@ def _under_new_keys(
     distinct: pl.DataFrame, plan: MergePlan, seed: int, generate: Generate
 ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     counted = distinct.with_columns(pl.len().over(plan.key).alias(_TOTAL))
-    alone = counted.filter(pl.col(_TOTAL) == 1).drop(_TOTAL).with_columns(pl.col(HASH).alias(IDENT))
+    alone = _under_its_hash(counted.filter(pl.col(_TOTAL) == 1).drop(_TOTAL))
     several = counted.filter(pl.col(_TOTAL) > 1).drop(_TOTAL)
     if several.height == 0:
         return alone, None

@@ -29,13 +29,9 @@ FLUSH = 5.0  # seconds in which what waits is delivered when a worker stops in o
 UNDELIVERED = "a message could not be delivered"
 
 SETTINGS: dict[str, Any] = {
-    "enable.idempotence": True,
+    **topics.EVERY_MESSAGE,
     "enable.gapless.guarantee": True,
-    "acks": "all",
-    "linger.ms": 2,
-    "message.max.bytes": topics.MAX_MESSAGE,
     "queue.buffering.max.kbytes": 2 * (WAITING >> 10),
-    "delivery.timeout.ms": 600_000,
     "topic.metadata.refresh.interval.ms": 10_000,
 }
 
@@ -48,8 +44,6 @@ class BulkProducer(base.Producer):
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._waiting = 0
-        self._over = threading.Event()
-        self._polling: threading.Thread | None = None
 
     @property
     def started(self) -> bool:
@@ -57,18 +51,14 @@ class BulkProducer(base.Producer):
 
     async def on_start(self) -> None:
         await super().on_start()
-        self._over.clear()
-        self._producer = confluent_kafka.Producer(
-            {**cast(Any, self.app).kafka, **SETTINGS, "client.id": self.client_id}
-        )
-        self._polling = threading.Thread(target=self._poll, args=(self._producer,), name="producer", daemon=True)
-        self._polling.start()
+        producer = confluent_kafka.Producer({**cast(Any, self.app).kafka, **SETTINGS, "client.id": self.client_id})
+        self._producer = producer
+        threading.Thread(target=self._poll, args=(producer,), name="producer", daemon=True).start()
 
     async def on_stop(self) -> None:
         await super().on_stop()
         await self.flush()
         self._producer = None
-        self._over.set()
 
     async def flush(self) -> None:
         if self._producer is not None:
@@ -115,7 +105,7 @@ class BulkProducer(base.Producer):
         return True
 
     def _poll(self, producer: confluent_kafka.Producer) -> None:
-        while not self._over.is_set():
+        while self._producer is producer:
             producer.poll(0.2)
 
     def _delivered(
