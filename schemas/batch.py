@@ -1,37 +1,65 @@
-"""A batch as bytes: one Arrow IPC stream. The schema travels with the rows, so any Arrow reader can open it."""
+"""A batch as bytes: Arrow IPC streams. What is in them travels with the rows, so any Arrow reader can open them.
+
+The first holds a column for each of the table, narrowed (`schemas/narrow.py`); the second, where there are texts,
+one row with all bytes of each text column, packed by lz4 where that pays.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from schemas.errors import Fatal
+from schemas.narrow import narrow, texts_of, widen
 
 MAX_ROWS: Final = 65_536
 MAX_BYTES: Final = 4 * 1024 * 1024  # what a batch aims at; a record larger than that goes alone
 
-_NARROW: Final = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
-_NUL: Final = re.compile(rb"\0")
-# zstd sends and stores a third less, and costs more than twice the processor time: see record 1.
-_OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("lz4"))
+_SIZE: Final = b"size"  # of a text that is packed
+_CODEC: Final = pa.Codec("lz4_raw")
+_LOOK: Final = 16_384  # bytes of a column that tell whether packing it pays
+_PAYS: Final = 0.4  # of its size: what packs worse costs more to pack than to send
 _END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # without it a reader takes a stream that was cut off for a whole one
-
-
-def arrow_of(frame: pl.DataFrame) -> pa.Table:
-    """With offsets of 32 bits, which are half the work to pack: no column of a batch holds 2 GB."""
-    table = frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    return table.cast(pa.schema([field.with_type(_NARROW.get(field.type, field.type)) for field in table.schema]))
+_NONE: Final = "a batch is not an Arrow stream, or not a whole one"
 
 
 def encode(frame: pl.DataFrame) -> bytes:
-    table = arrow_of(frame)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
+    fixed, texts = narrow(frame)
+    parts = [fixed]
+    if texts:
+        parts.append(_apart([text.data for text in texts]))
+    # Room for all of it at once: a sink that grows copies what it holds.
+    room = sum(part.schema.serialize().size + pa.ipc.get_record_batch_size(part) + len(_END) for part in parts)
+    made = pa.allocate_buffer(room)
+    with pa.FixedSizeBufferWriter(made) as sink:
+        for part in parts:
+            with pa.ipc.new_stream(sink, part.schema) as writer:
+                writer.write_batch(part)
+        size = sink.tell()
+    return bytes(memoryview(made)[:size])
+
+
+def _apart(texts: list[pa.Buffer]) -> pa.RecordBatch:
+    """One row: all bytes of a column as one value."""
+    arrays, fields = [], []
+    for number, data in enumerate(texts):
+        packed = _CODEC.compress(data) if _pays(data) else None
+        held = data if packed is None else packed
+        ends = pa.py_buffer(np.array([0, held.size], dtype=np.int64))
+        arrays.append(pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, held], 0))
+        size = None if packed is None else {_SIZE: str(data.size)}
+        fields.append(pa.field(str(number), pa.large_binary(), metadata=size))
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _pays(data: pa.Buffer) -> bool:
+    """Whether packing a column's bytes takes less processor time than sending what it saves, by a look at some."""
+    start = max(0, data.size - _LOOK) // 2
+    some = data.slice(start, min(_LOOK, data.size))
+    return some.size > 0 and _CODEC.compress(some).size < _PAYS * some.size
 
 
 def decode(payload: bytes | memoryview) -> pl.DataFrame:
@@ -48,15 +76,32 @@ def frame_of(table: pa.Table) -> pl.DataFrame:
 def table_of(payload: bytes | memoryview) -> pa.Table:
     """As Arrow has it."""
     if bytes(payload[-len(_END) :]) != _END:
-        raise Fatal("a batch is not an Arrow stream, or not a whole one")
+        raise Fatal(_NONE)
     try:
-        with pa.ipc.open_stream(pa.py_buffer(payload)) as reader:
-            return reader.read_all()
-    except (pa.ArrowException, OSError) as error:
-        raise Fatal("a batch is not an Arrow stream") from error
+        source = pa.BufferReader(pa.py_buffer(payload))
+        fixed = _stream(source)
+        apart = _stream(source) if texts_of(fixed.schema) else None
+        return widen(fixed, [] if apart is None else list(map(_text, apart.schema, apart.columns)))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise Fatal(_NONE) from error
+
+
+def _text(field: pa.Field, column: pa.Array) -> pa.Buffer:
+    held = column[0].as_buffer()
+    size = (field.metadata or {}).get(_SIZE)
+    return held if size is None else _CODEC.decompress(held, decompressed_size=int(size))
+
+
+def _stream(source: pa.BufferReader) -> pa.RecordBatch:
+    with pa.ipc.open_stream(source) as reader:
+        pieces = list(reader)
+    if len(pieces) != 1:
+        raise Fatal(_NONE)
+    return pieces[0]
 
 
 def holds_nul(table: pa.Table) -> bool:
     """Whether a text of a decoded batch may hold U+0000: a look at the bytes, a tenth of one at the texts."""
     texts = (chunk for column in table.columns if pa.types.is_string(column.type) for chunk in column.chunks)
-    return any(_NUL.search(memoryview(data)) for text in texts if (data := text.buffers()[2]) is not None)
+    held = (text.buffers()[2] for text in texts)
+    return any(data is not None and data.size and not np.frombuffer(data, dtype=np.uint8).min() for data in held)

@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -19,21 +20,31 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.batch import arrow_of
+from schemas.batch import frame_of
 from schemas.columns import HASH
 from schemas.errors import Fatal
+from schemas.narrow import Text, narrow, texts_of, widen
 
-MAGIC = b"MSG1"
+MAGIC = b"MSG2"
+_EARLIER = b"MSG1"
+SPACE = 2**64  # of hashes
 _LENGTH = struct.Struct("<4sI")
 _SIZE = struct.Struct("<I")
 _NONCE = 12
 _TAG = 16
-_CODEC = "lz4_raw"
-_CODECS = {"lz4_raw": pa.Codec("lz4_raw"), "zstd": pa.Codec("zstd")}
+_CODEC = pa.Codec("lz4_raw")
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
-Block = tuple[pa.RecordBatch, Hashes]
+
+
+class Block(NamedTuple):
+    """Some rows of a segment, as they were narrowed."""
+
+    fixed: pa.RecordBatch
+    texts: list[pa.Buffer]
+    hashes: Hashes
+    layout: str  # the same for blocks that were narrowed alike
 
 
 def _seal(cipher: AESGCM, payload: bytes | memoryview) -> bytes:
@@ -48,14 +59,23 @@ def _unseal(cipher: AESGCM, sealed: bytes) -> bytes:
         raise Fatal("a segment does not open under the key of its run") from error
 
 
-def _pack(buffer: pa.Buffer) -> bytes:
-    packed: bytes = _CODECS[_CODEC].compress(buffer, asbytes=True)
-    return _SIZE.pack(buffer.size) + packed
+def _pack(rows: pa.Buffer, texts: Sequence[pa.Buffer]) -> bytes:
+    """Sizes first, then what they tell of: all but the first are those of the texts."""
+    plain = b"".join([struct.pack(f"<{1 + len(texts)}I", rows.size, *(t.size for t in texts)), rows, *texts])
+    packed: bytes = _CODEC.compress(plain, asbytes=True)
+    return _SIZE.pack(len(plain)) + packed
 
 
-def _unpack(packed: bytes, codec: pa.Codec) -> pa.Buffer:
+def _unpack(packed: bytes, schema: pa.Schema, texts: int) -> tuple[pa.RecordBatch, list[pa.Buffer]]:
     (size,) = _SIZE.unpack_from(packed)
-    return codec.decompress(memoryview(packed)[_SIZE.size :], decompressed_size=size)
+    plain = _CODEC.decompress(memoryview(packed)[_SIZE.size :], decompressed_size=size)
+    sizes = struct.unpack_from(f"<{1 + texts}I", plain)
+    at = _SIZE.size * len(sizes)
+    pieces = []
+    for length in sizes:
+        pieces.append(plain.slice(at, length))
+        at += length
+    return pa.ipc.read_record_batch(pieces[0], schema), pieces[1:]
 
 
 def _sealed_size(rows: int) -> int:
@@ -71,22 +91,23 @@ def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:
     """`frame` has the column `_h` and is sorted by it."""
     cipher = AESGCM(key)
     hashes = frame.get_column(HASH).to_numpy()
-    table = arrow_of(frame.drop(HASH))
-    blocks: list[bytes] = []
-    for batch in table.to_batches(max_chunksize=block_rows):
-        blocks.append(_seal(cipher, _pack(batch.serialize())))
-    starts = np.arange(0, max(frame.height, 1), block_rows)[: len(blocks)]
+    fixed, texts = narrow(frame.drop(HASH))
+    starts = range(0, frame.height, block_rows)
+    blocks = [_seal(cipher, _block(fixed, texts, start, min(start + block_rows, frame.height))) for start in starts]
     pieces = [_seal(cipher, hashes[start : start + block_rows].tobytes()) for start in starts]
     header = {
         "rows": frame.height,
         "block_rows": block_rows,
-        "codec": _CODEC,
-        "schema": base64.b64encode(table.schema.serialize()).decode(),
-        "firsts": [int(h) for h in hashes[starts]] if frame.height else [],
+        "schema": base64.b64encode(fixed.schema.serialize()).decode(),
+        "firsts": hashes[::block_rows].tolist(),
         "sizes": [len(block) for block in blocks],
     }
     sealed = _seal(cipher, orjson.dumps(header))
     return b"".join([_LENGTH.pack(MAGIC, len(sealed)), sealed, *pieces, *blocks])
+
+
+def _block(fixed: pa.RecordBatch, texts: list[Text], start: int, stop: int) -> bytes:
+    return _pack(fixed.slice(start, stop - start).serialize(), [text.between(start, stop) for text in texts])
 
 
 @dataclass
@@ -96,8 +117,9 @@ class Segment:
     rows: int
     block_rows: int
     firsts: Hashes
+    _layout: str
     _schema: pa.Schema
-    _codec: pa.Codec
+    _texts: int
     _offsets: list[int]
     _sizes: list[int]
     _hashes_at: int
@@ -139,12 +161,8 @@ class Segment:
         return np.frombuffer(_unseal(self._cipher, sealed), dtype=np.uint64)
 
     def block(self, number: int) -> Block:
-        """The rows of one block and their hashes."""
-        return self._batch(number), self._hashes_of(number)
-
-    def _batch(self, number: int) -> pa.RecordBatch:
         payload = _unseal(self._cipher, self._read(self._offsets[number], self._sizes[number]))
-        return pa.ipc.read_record_batch(_unpack(payload, self._codec), self._schema)
+        return Block(*_unpack(payload, self._schema, self._texts), self._hashes_of(number), self._layout)
 
     def blocks_for(self, wanted: Hashes) -> list[int]:
         """The blocks in which rows with one of the wanted (sorted) hashes stand."""
@@ -171,7 +189,8 @@ class Segment:
     def all(self) -> pl.DataFrame | None:
         if not self.rows:
             return None
-        return framed([self.block(number) for number in range(self.blocks)])
+        table, hashes = joined([self.block(number) for number in range(self.blocks)])
+        return _hashed(frame_of(table), hashes)
 
 
 def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
@@ -179,29 +198,48 @@ def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
     near = [block for segment in segments for block in segment.near(wanted)]
     if not near:
         return None
-    hashes = np.concatenate([one for _, one in near])
+    table, hashes = joined(near)
     present = wanted[np.searchsorted(wanted[:-1], hashes)] == hashes
     # Of a block few rows are wanted, so they are picked before anything becomes a frame.
-    table = pa.Table.from_batches([batch for batch, _ in near]).filter(pa.array(present)).combine_chunks()
-    return _frame(table, hashes[present])
+    return _hashed(frame_of(table.filter(pa.array(present)).combine_chunks()), hashes[present])
 
 
-def framed(blocks: Sequence[Block]) -> pl.DataFrame:
-    """Blocks, or pieces of them, as one frame: making a frame costs more than opening a block."""
-    # Combined, because every step on many small chunks costs more, and a slice would keep its whole block.
-    table = pa.Table.from_batches([rows for rows, _ in blocks]).combine_chunks()
-    return _frame(table, np.concatenate([one for _, one in blocks]))
+def joined(blocks: Sequence[Block]) -> tuple[pa.Table, Hashes]:
+    """The rows of blocks as they were before they were narrowed, and their hashes: all at once costs least."""
+    alike: dict[str, list[Block]] = {}
+    for block in blocks:
+        alike.setdefault(block.layout, []).append(block)
+    tables = [_widened(some) for some in alike.values()]
+    hashes = np.concatenate([block.hashes for some in alike.values() for block in some])
+    return pa.concat_tables(tables), hashes
 
 
-def _frame(table: pa.Table, hashes: Hashes) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    if not isinstance(frame, pl.DataFrame):
-        raise Fatal("a block of a segment is no table")
+def _widened(blocks: list[Block]) -> pa.Table:
+    fixed = pa.concat_batches([block.fixed for block in blocks])
+    return widen(fixed, [pa.py_buffer(b"".join(texts)) for texts in zip(*(b.texts for b in blocks), strict=True)])
+
+
+def _hashed(frame: pl.DataFrame, hashes: Hashes) -> pl.DataFrame:
     return frame.with_columns(pl.Series(HASH, hashes, dtype=pl.UInt64))
+
+
+def picked(blocks: Sequence[Block], begin: int, end: int) -> pl.DataFrame | None:
+    """The rows of blocks whose hash is in a range, sorted by it."""
+    table, hashes = joined(blocks)
+    within = hashes >= np.uint64(begin)
+    if end < SPACE:
+        within &= hashes < np.uint64(end)
+    places = np.flatnonzero(within)
+    if not len(places):
+        return None
+    places = places[np.argsort(hashes[places], kind="stable")]
+    return _hashed(frame_of(table)[places], hashes[places])
 
 
 def open_segment(read: Read, key: bytes) -> Segment:
     magic, length = _LENGTH.unpack(read(0, _LENGTH.size))
+    if magic == _EARLIER:
+        raise Fatal("a segment was written by an earlier version of metal: start its run again")
     if magic != MAGIC:
         raise Fatal("what should be a segment is something else")
     cipher = AESGCM(key)
@@ -219,7 +257,8 @@ def open_segment(read: Read, key: bytes) -> Segment:
         block_rows=header["block_rows"],
         firsts=np.array(header["firsts"], dtype=np.uint64),
         _schema=schema,
-        _codec=_CODECS[header.get("codec", "zstd")],  # of before there was a choice
+        _layout=header["schema"],
+        _texts=texts_of(schema),
         _offsets=offsets,
         _sizes=header["sizes"],
         _hashes_at=hashes_at,

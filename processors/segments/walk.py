@@ -9,40 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import polars as pl
 
-from processors.segments.format import Block, Segment, framed
-from schemas.columns import HASH
-
-SPACE = 2**64
+from processors.segments.format import SPACE, Block, Segment, picked
 
 
 class Cursor:
-    """Reads one segment forward."""
+    """Reads one segment forward, block by block."""
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
         self._next = 0
-        self._rest: Block | None = None
+        self._last: Block | None = None  # the last one that was opened, while some of its rows are still to come
 
     def until(self, end: int) -> Iterator[Block]:
-        """The rows that come next and whose hash is below `end`."""
-        if self._rest is not None:
-            rest, self._rest = self._rest, None
-            yield from self._below(rest, end)
-        while self._rest is None and self._next < self._segment.blocks and int(self._segment.firsts[self._next]) < end:
+        """The blocks with rows that come next and whose hash is below `end`; other rows of theirs may be anywhere."""
+        if self._last is not None and int(self._last.hashes[0]) < end:
+            yield self._still(self._last, end)
+        while self._last is None and self._next < self._segment.blocks and int(self._segment.firsts[self._next]) < end:
             block = self._segment.block(self._next)
             self._next += 1
-            yield from self._below(block, end)
+            yield self._still(block, end)
 
-    def _below(self, block: Block, end: int) -> Iterator[Block]:
-        rows, hashes = block
-        below = int(np.searchsorted(hashes, np.uint64(end))) if end < SPACE else len(hashes)
-        if below < len(hashes):
-            self._rest = rows.slice(below), hashes[below:]
-        if below:
-            yield rows.slice(0, below), hashes[:below]
+    def _still(self, block: Block, end: int) -> Block:
+        self._last = block if int(block.hashes[-1]) >= end else None
+        return block
 
 
 def ranges(rows: int, rows_per_range: int) -> int:
@@ -54,7 +45,7 @@ def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.Data
     """(number of the range, its rows sorted by hash); ranges without rows are left out."""
     cursors = [Cursor(segment) for segment in segments]
     for number in range(count):
-        end = (number + 1) * SPACE // count
-        parts = [part for cursor in cursors for part in cursor.until(end)]
-        if parts:
-            yield number, framed(parts).sort(HASH, maintain_order=True)
+        begin, end = number * SPACE // count, (number + 1) * SPACE // count
+        blocks = [block for cursor in cursors for block in cursor.until(end)]
+        if blocks and (found := picked(blocks, begin, end)) is not None:
+            yield number, found

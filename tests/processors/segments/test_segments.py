@@ -80,6 +80,41 @@ def test_ranges_do_not_depend_on_how_rows_are_spread(values: list[int], count: i
     assert [(n, sorted(f.get_column("text"))) for n, f in walk(spread, count)] == whole
 
 
+WIDE = {
+    "n": pl.Series([None, 2**40, -1, 7], dtype=pl.Int64),
+    "text": pl.Series(["a", None, "b" * 300, ""], dtype=pl.String),
+    "bytes": pl.Series([b"\x00", None, b"", b"\xff" * 9], dtype=pl.Binary),
+    "amount": pl.Series([None, "1.5", "-2.25", "1e9"], dtype=pl.String).cast(pl.Decimal(38, 9)),
+    "flag": pl.Series([True, None, False, True], dtype=pl.Boolean),
+    "at": pl.Series([None, 0, 1, 2**50], dtype=pl.Int64).cast(pl.Datetime("us", "UTC")),
+    "share": pl.Series([0.1, None, float("-inf"), 0.0], dtype=pl.Float64),
+}
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=4), st.integers(1, 5), st.integers(1, 3))
+def test_segments_that_are_narrowed_differently_meet(parts: list[list[int]], block_rows: int, count: int) -> None:
+    """Some hold only nulls, only small numbers or only short texts; they come back alike, in walks and point reads."""
+    rows = pl.DataFrame(WIDE)
+    frames, number = [], 0
+    for part in parts:
+        hashes = pl.Series(HASH, range(number, number + len(part)), dtype=pl.UInt64) * (2**64 // 64)
+        frames.append(rows[part].with_columns(hashes))
+        number += len(part)
+    segments = [from_bytes(build(frame, KEY, block_rows), KEY) for frame in frames]
+    expected = pl.concat(frames)
+    walked = pl.concat([expected.clear(), *(frame for _, frame in walk(segments, count))])
+    assert walked.equals(expected)
+    every = expected.get_column(HASH).to_numpy()
+    found = lookup(segments, every[::2]) if number else None
+    assert (found is None) == (number == 0)
+    assert found is None or found.sort(HASH).equals(expected.gather_every(2))
+
+
+def test_a_segment_of_an_earlier_version_is_told() -> None:
+    with pytest.raises(Fatal, match="earlier version of metal: start its run again"):
+        from_bytes(b"MSG1" + bytes(64), KEY)
+
+
 def test_a_segment_shows_nothing_without_its_key() -> None:
     payload = build(frame_of([1, 2, 3]).with_columns(pl.lit("planted-value").alias("secret")), KEY)
     assert b"planted" not in payload
