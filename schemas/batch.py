@@ -97,6 +97,7 @@ def _stream(source: pa.BufferReader) -> pa.RecordBatch:
         pieces = list(reader)
     if len(pieces) != 1:
         raise Fatal(_NONE)
+    pieces[0].validate()  # that its columns are as long as it says: Arrow's reader believes it
     return pieces[0]
 
 

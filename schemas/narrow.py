@@ -114,6 +114,8 @@ def widen(fixed: pa.RecordBatch, texts: Sequence[pa.Buffer]) -> pa.Table:
         was = (field.metadata or {}).get(_WAS)
         if was is None:
             arrays.append(column)
+        elif was not in _TYPES:
+            raise Fatal(f"a column of a batch was {was!r}, which this version does not know")
         elif was in _LARGE:
             arrays.append(_text(column, next(held), was))
         elif pa.types.is_null(column.type):

@@ -74,6 +74,7 @@ def _streams(payload: bytes) -> tuple[pa.Schema, pa.Schema]:
     return first, second
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_was_changed_is_refused_or_another_table(data: st.DataObject) -> None:
     """Outbox batches are not sealed: whatever stands in one, reading it ends in a table or is refused with a reason."""

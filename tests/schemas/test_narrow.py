@@ -87,9 +87,12 @@ def test_a_column_of_nothing_takes_no_room() -> None:
     assert back(frame).equals(frame)
 
 
-def test_texts_that_are_not_as_long_as_told_are_refused() -> None:
+def test_what_does_not_fit_together_is_refused() -> None:
     fixed, (text,) = narrow(pl.DataFrame({"a": ["abc", "d"]}))
     with pytest.raises(Fatal, match="not as long as it says"):
         widen(fixed, [text.data.slice(1)])
     with pytest.raises(Fatal, match="1 columns of texts, and 0 came"):
         widen(fixed, [])
+    other = pa.schema([fixed.schema.field(0).with_metadata({"was": "complex"})])
+    with pytest.raises(Fatal, match="was b'complex', which this version does not know"):
+        widen(pa.RecordBatch.from_arrays(fixed.columns, schema=other), [])
