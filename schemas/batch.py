@@ -59,7 +59,7 @@ def _pays(data: pa.Buffer) -> bool:
     """Whether packing a column's bytes takes less processor time than sending what it saves, by a look at some."""
     start = max(0, data.size - _LOOK) // 2
     some = data.slice(start, min(_LOOK, data.size))
-    return some.size > 0 and _CODEC.compress(some).size < _PAYS * some.size
+    return bool(some.size) and bool(_CODEC.compress(some).size < _PAYS * some.size)
 
 
 def decode(payload: bytes | memoryview) -> pl.DataFrame:
