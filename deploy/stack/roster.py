@@ -27,6 +27,20 @@ STOP_ORDER = (SERVICES, BACKENDS)
 MOST = 64
 
 
+# What services hold: threads, and memory that is kept for what comes next, where the kernel would clear pages for each.
+MEMORY = {
+    "POLARS_MAX_THREADS": "1",  # stages work on several batches at once, so a thread for each is the quickest
+    # Buffers are of every size and come from many threads: other pools hold twice of what is in use.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+    # Messages are megabytes: their memory is kept and used again, where glibc would ask the kernel for every one.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+    # Of polars, whose own setting gives freed pages back within half a second, and faults them in again.
+    "_RJEM_MALLOC_CONF": "dirty_decay_ms:60000",
+}
+
+
 @dataclass(frozen=True)
 class Desired:
     """What should run: how many of each, and how a service is started."""
@@ -90,13 +104,7 @@ def argv(layout: Layout, desired: Desired, name: str, ports: list[int]) -> list[
 
 def environment(root: Path, index: int, ports: list[int]) -> dict[str, str]:
     return {
-        "POLARS_MAX_THREADS": "1",  # stages work on several batches at once, so a thread for each is the quickest
-        # Buffers are of every size and come from many threads: other pools hold twice of what is in use.
-        "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "MALLOC_ARENA_MAX": "2",
-        # Messages are megabytes: their memory is kept and used again, where glibc would ask the kernel for every one.
-        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-        "MALLOC_TRIM_THRESHOLD_": str(128 << 20),
+        **MEMORY,
         **os.environ,
         "METAL_HOME": str(root),
         "METAL_INSTANCE": str(index),

@@ -23,7 +23,7 @@ from deploy.stack import kafka, postgres
 from deploy.stack.credentials import KEY_BYTES, master_key
 from deploy.stack.endpoints import kafka_from_environment, postgres_from_environment, s3_from_environment
 from deploy.stack.jars import listed
-from deploy.stack.roster import SERVICES
+from deploy.stack.roster import MEMORY, SERVICES
 from tests.containers import images, kafka_environment
 
 ROOT = Path(__file__).parents[2]
@@ -212,3 +212,17 @@ def test_compose_itself_accepts_the_file() -> None:
         return
     command = [docker, "compose", "--file", str(ROOT / "docker-compose.yml"), "config", "--quiet"]
     subprocess.run(command, env={**os.environ, **variables()}, check=True)
+
+
+def test_services_of_the_image_hold_memory_as_those_of_the_embedded_stack() -> None:
+    told = dict(word.split("=", 1) for word in shlex.split(DOCKERFILE) if "=" in word)
+    assert {name: told.get(name) for name in MEMORY} == MEMORY
+
+
+def test_polars_keeps_the_memory_of_frames_as_long_as_it_is_told() -> None:
+    told = {**os.environ, **MEMORY}
+    told["_RJEM_MALLOC_CONF"] += ",stats_print:true"
+    done = subprocess.run(
+        [sys.executable, "-c", "import polars; polars.Series([1]).sort()"], env=told, capture_output=True
+    )
+    assert b"opt.dirty_decay_ms: 60000 " in done.stdout + done.stderr
