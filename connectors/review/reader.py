@@ -28,6 +28,7 @@ _log = structlog.get_logger("metal.review")
 GROUP: Final = "metal-review"
 TOPICS: Final = (topics.OUTBOX.name, topics.DEADLETTER.name)
 _POLL: Final = 0.1
+_AT_ONCE: Final = 64
 _SESSION: Final = float(os.environ.get("METAL_SESSION_SECONDS", "10"))  # silence after which others take over
 _IMPATIENT: Final = "-c statement_timeout=3s"  # Kafka must be polled, whoever holds what in the database
 _EVERY: Final = 1.0  # seconds between commits to Kafka and looks at the lag
@@ -52,7 +53,7 @@ class Reader:
 
     def step(self) -> None:
         """One poll and what is due."""
-        for raw in self._consumer.consume(64, _POLL):
+        for raw in self._come():
             self._take(raw)
         now = time.monotonic()
         self._unplaced.update(self._inbox.adrift())
@@ -67,6 +68,11 @@ class Reader:
     def close(self) -> None:
         self._report()
         self._consumer.close()
+
+    def _come(self) -> list[Raw]:
+        """Whatever is there once something is: asked for many, `consume` would wait until there are so many."""
+        first = self._consumer.consume(1, _POLL)
+        return [*first, *self._consumer.consume(_AT_ONCE, 0)] if first else []
 
     def _take(self, raw: Raw) -> None:
         error = raw.error()
