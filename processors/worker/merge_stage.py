@@ -30,6 +30,7 @@ from schemas.headers import FINAL, Header
 from schemas.placement import seed
 
 CLOSES = 2  # partitions that close at once: each holds a block of every segment of its own
+FEW = 1 << 14  # new rows up to which a close mostly reads single old ones
 WINDOW = 4  # batches sent and not yet known to be durable
 
 
@@ -39,6 +40,9 @@ class MergeStage:
         self._outlet = outlet
         self._parts = parts
         self._pool = ThreadPoolExecutor(CLOSES, thread_name_prefix="merge")
+        # Reading single rows is many short steps that wait for the interpreter: two at once are done no sooner, and the
+        # first one's rows would not be on their way while the second one's are read.
+        self._few = ThreadPoolExecutor(1, thread_name_prefix="merge-few")
         self._closing = asyncio.Semaphore(CLOSES)
 
     async def handle(self, partition: int, offset: int, header: Header, payload: bytes) -> list[Awaitable[Any]]:
@@ -94,8 +98,9 @@ class MergeStage:
         key = part.info.key
         changes = close(new, old, table, seed(key, "content"), _generate(part.info, table.name), part.info.partitions)
         shaped = self._shaped(changes, part, table)
+        pool = self._few if sum(segment.rows for segment in new) <= FEW else self._pool
         while True:
-            found = await in_pool(self._pool, next, shaped, None)
+            found = await in_pool(pool, next, shaped, None)
             if found is None:
                 return
             change, payload = found
