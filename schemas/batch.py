@@ -87,7 +87,9 @@ def table_of(payload: bytes | memoryview) -> pa.Table:
 
 
 def _text(field: pa.Field, column: pa.Array) -> pa.Buffer:
-    held = column[0].as_buffer()
+    _, ends, data = column.buffers()  # a value by itself would be a copy
+    first, last = np.frombuffer(ends, dtype=np.int64)[column.offset : column.offset + 2].tolist()
+    held = data.slice(first, last - first)
     size = (field.metadata or {}).get(_SIZE)
     return held if size is None else _CODEC.decompress(held, decompressed_size=int(size))
 
