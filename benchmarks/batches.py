@@ -73,7 +73,7 @@ def placed(frames: list[pl.DataFrame]) -> list[list[pl.DataFrame]]:
 def walked(segments: list[list[bytes]], size: int) -> None:
     for part in segments:
         opened = [from_bytes(one, KEY) for one in part]
-        for _ in walk(opened, ranges(sum(one.rows for one in opened), size) * PARTS):
+        for _ in walk(opened, ranges(opened, size) * PARTS):
             pass
 
 

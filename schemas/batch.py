@@ -6,6 +6,7 @@ one row with all bytes of each text column, packed by lz4 where that pays.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from schemas.errors import Fatal
 from schemas.narrow import narrow, texts_of, widen
 
 MAX_ROWS: Final = 65_536
+PIECE_BYTES: Final = 8 << 20  # of rows in memory that go into one message
 MAX_BYTES: Final = 4 * 1024 * 1024  # what a batch aims at; a record larger than that goes alone
 
 _SIZE: Final = b"size"  # of a text that is packed
@@ -60,6 +62,14 @@ def _pays(data: pa.Buffer) -> bool:
     start = max(0, data.size - _LOOK) // 2
     some = data.slice(start, min(_LOOK, data.size))
     return bool(some.size) and bool(_CODEC.compress(some).size < _PAYS * some.size)
+
+
+def pieces(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Parts of a frame that fit a message each, in order, one at least; a record larger than that goes alone."""
+    count = max(1, -(-int(frame.estimated_size()) // PIECE_BYTES), -(-frame.height // MAX_ROWS))
+    size = max(1, -(-frame.height // count))
+    for start in range(0, max(1, frame.height), size):
+        yield frame.slice(start, size)
 
 
 def decode(payload: bytes | memoryview) -> pl.DataFrame:

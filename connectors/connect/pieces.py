@@ -7,9 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from connectors.sources.contract import Chunk
-from schemas.batch import MAX_ROWS
-
-PIECE_BYTES = 8 << 20  # of rows in memory that go into one message
+from schemas import batch
 
 
 def left(chunk: Chunk, skip: int) -> int:
@@ -20,11 +18,7 @@ def left(chunk: Chunk, skip: int) -> int:
 def pieces(frame: pl.DataFrame, skip: int) -> Iterator[tuple[int, pl.DataFrame]]:
     """(how many rows of the chunk are behind it, the piece); one empty piece where nothing is left."""
     rest = frame.slice(skip)
-    if rest.height == 0:
-        yield frame.height, rest
-        return
-    count = max(1, -(-int(rest.estimated_size()) // PIECE_BYTES), -(-rest.height // MAX_ROWS))
-    size = -(-rest.height // count)
-    for start in range(0, rest.height, size):
-        piece = rest.slice(start, size)
-        yield skip + start + piece.height, piece
+    behind = frame.height - rest.height
+    for piece in batch.pieces(rest):
+        behind += piece.height
+        yield behind, piece

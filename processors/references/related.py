@@ -34,14 +34,13 @@ def present(segments: Sequence[Segment], columns: Sequence[str]) -> pl.DataFrame
     rows = sum(segment.rows for segment in segments)
     if not rows:
         return None
-    parts = [_latest(f).select(HASH, POSITION, *columns) for _, f in walk(segments, ranges(rows, RANGE_ROWS * 4))]
+    parts = [_latest(f).select(HASH, POSITION, *columns) for _, f in walk(segments, ranges(segments, RANGE_ROWS * 4))]
     return pl.concat(parts)
 
 
 def latest(segments: Sequence[Segment], rows_per_range: int = RANGE_ROWS * 4) -> Iterator[pl.DataFrame]:
     """Every row that is there, in ranges of identities: the same rows in the same order, however wide the ranges."""
-    rows = sum(segment.rows for segment in segments)
-    for _, frame in walk(segments, ranges(rows, rows_per_range)):
+    for _, frame in walk(segments, ranges(segments, rows_per_range)):
         yield _latest(frame)
 
 
@@ -92,7 +91,7 @@ def rows_of(segments: Sequence[Segment], identities: pl.DataFrame, everything: b
     """The whole rows of these identities, in ranges; `everything`: most of what is there is wanted, so walk it."""
     keys = identities.select(HASH, POSITION)
     if everything:
-        count = ranges(sum(segment.rows for segment in segments), RANGE_ROWS)
+        count = ranges(segments, RANGE_ROWS)
         for _, frame in walk(segments, count):
             found = frame.join(keys, on=[HASH, POSITION], how="semi")
             if found.height:

@@ -33,6 +33,7 @@ _SIZE = struct.Struct("<I")
 _NONCE = 12
 _TAG = 16
 _CODEC = pa.Codec("lz4_raw")
+_BLOCK_BYTES = 256 << 10  # of a block, where its rows are so wide that fewer of them are more
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
@@ -88,15 +89,18 @@ def _block_rows(rows: int, block_rows: int) -> list[int]:
 
 
 def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:
-    """`frame` has the column `_h` and is sorted by it."""
+    """`frame` has the column `_h` and is sorted by it. No block has more than `block_rows`."""
     cipher = AESGCM(key)
     hashes = frame.get_column(HASH).to_numpy()
     fixed, texts = narrow(frame.drop(HASH))
+    size = fixed.nbytes + sum(text.data.size for text in texts)
+    block_rows = max(1, min(block_rows, _BLOCK_BYTES * frame.height // max(1, size)))
     starts = range(0, frame.height, block_rows)
     blocks = [_seal(cipher, _block(fixed, texts, start, min(start + block_rows, frame.height))) for start in starts]
     pieces = [_seal(cipher, hashes[start : start + block_rows].tobytes()) for start in starts]
     header = {
         "rows": frame.height,
+        "bytes": size,
         "block_rows": block_rows,
         "schema": base64.b64encode(fixed.schema.serialize()).decode(),
         "firsts": hashes[::block_rows].tolist(),
@@ -115,6 +119,7 @@ class Segment:
     """An opened segment; `read` gives its bytes, from memory or from a file."""
 
     rows: int
+    size: int  # of all rows, narrowed and not packed
     block_rows: int
     firsts: Hashes
     _layout: str
@@ -233,7 +238,8 @@ def picked(blocks: Sequence[Block], begin: int, end: int) -> pl.DataFrame | None
     if not len(places):
         return None
     places = places[np.argsort(hashes[places], kind="stable")]
-    return _hashed(frame_of(table)[places], hashes[places])
+    rows = frame_of(table).rechunk()  # picking from several chunks takes six times as long
+    return _hashed(rows[places], hashes[places])
 
 
 def open_segment(read: Read, key: bytes) -> Segment:
@@ -254,6 +260,7 @@ def open_segment(read: Read, key: bytes) -> Segment:
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(header["schema"])))
     return Segment(
         rows=header["rows"],
+        size=header["bytes"],
         block_rows=header["block_rows"],
         firsts=np.array(header["firsts"], dtype=np.uint64),
         _schema=schema,

@@ -13,6 +13,8 @@ import polars as pl
 
 from processors.segments.format import SPACE, Block, Segment, picked
 
+RANGE_BYTES = 64 << 20  # narrowed and not packed
+
 
 class Cursor:
     """Reads one segment forward, block by block."""
@@ -36,9 +38,10 @@ class Cursor:
         return block
 
 
-def ranges(rows: int, rows_per_range: int) -> int:
-    """How many ranges to walk for so many rows."""
-    return max(1, -(-rows // rows_per_range))
+def ranges(segments: Sequence[Segment], rows_per_range: int) -> int:
+    """How many ranges to walk, so that none has many more rows than that, or fewer where rows are wide."""
+    rows, size = sum(segment.rows for segment in segments), sum(segment.size for segment in segments)
+    return max(1, -(-rows // rows_per_range), -(-size // RANGE_BYTES))
 
 
 def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.DataFrame]]:

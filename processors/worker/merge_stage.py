@@ -24,7 +24,7 @@ from processors.worker.parts import Parts
 from processors.worker.pipeline import in_pool
 from processors.worker.rules_stage import send_letters
 from processors.worker.run_part import RunPart
-from processors.worker.shape import prepared, related
+from processors.worker.shape import Piece, prepared, related
 from schemas import topics
 from schemas.headers import FINAL, Header
 from schemas.placement import seed
@@ -99,40 +99,34 @@ class MergeStage:
         changes = close(new, old, table, seed(key, "content"), _generate(part.info, table.name), part.info.partitions)
         shaped = self._shaped(changes, part, table)
         pool = self._few if sum(segment.rows for segment in new) <= FEW else self._pool
+        extra: dict[str, Any] = {}
         while True:
             found = await in_pool(pool, next, shaped, None)
             if found is None:
                 return
-            change, payload = found
-            add_counts(counts, change.counts)
-            if change.rejected.height:
-                for sent in await self._reject(part, table, change.rejected):
-                    window.append(sent)
-            if payload:
-                await self._send(part, table.name, change, payload, window)
+            if isinstance(found, Change):
+                add_counts(counts, found.counts)
+                if found.rejected.height:
+                    window.extend(await self._reject(part, table, found.rejected))
+                extra = {"append": True} if found.fresh else {}
+            else:
+                await self._emit(part, "data", table.name, found[0], part.progress.closes, extra, found[1], window)
                 hit("worker.mid_epoch")
 
-    def _shaped(self, changes: Iterator[Change], part: RunPart, table: TablePlan) -> Iterator[tuple[Change, bytes]]:
+    def _shaped(self, changes: Iterator[Change], part: RunPart, table: TablePlan) -> Iterator[Change | Piece]:
+        """Each change, and then what is sent of it."""
         info, progress = part.info, part.progress
         for change in changes:
-            payload = b""
+            yield change
             if change.upserts.height or change.gone.height:
                 if info.plan.relational:
-                    payload = related(change.upserts, change.gone, table, info, progress.closes)
+                    yield from related(change.upserts, change.gone, table, info, progress.closes)
                 else:
-                    payload = prepared(change.upserts, change.gone, table.output_plan, info, change.fresh)
-            yield change, payload
+                    yield from prepared(change.upserts, change.gone, table.output_plan, info, change.fresh)
 
     async def _reject(self, part: RunPart, table: TablePlan, rejected: pl.DataFrame) -> list[Awaitable[Any]]:
         letters = merged_letters(rejected, table, part.info)
         return await send_letters(self._outlet, part.info, table.name, "transform", letters)
-
-    async def _send(
-        self, part: RunPart, table: str, change: Change, payload: bytes, window: deque[Awaitable[Any]]
-    ) -> None:
-        rows = change.upserts.height + change.gone.height
-        extra = {"append": True} if change.fresh else {}
-        await self._emit(part, "data", table, rows, part.progress.closes, extra, payload, window)
 
     async def _end(self, part: RunPart, epoch: int, window: deque[Awaitable[Any]]) -> None:
         info = part.info

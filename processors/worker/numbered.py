@@ -19,7 +19,7 @@ from processors.plan import TaskPlan
 from processors.references.related import RANGE_ROWS, latest
 from processors.worker import metrics
 from processors.worker.run_part import RunPart
-from processors.worker.shape import prepared
+from processors.worker.shape import named, prepared
 from schemas.columns import HASH
 from schemas.errors import Fatal
 
@@ -70,4 +70,4 @@ def emitted(part: RunPart, name: str, found: Numbered) -> Iterator[tuple[str, in
         start += frame.height
         rows = frame.with_columns(columns.get_columns()).filter(kept).rename({HASH: IDENT})
         if rows.height:
-            yield name, rows.height, prepared(rows, none, table.output_plan, part.info, True)
+            yield from named(name, prepared(rows, none, table.output_plan, part.info, True))

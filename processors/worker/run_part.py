@@ -155,8 +155,7 @@ class RunPart:
 
     def _merged(self, parts: list[Name]) -> bytes:
         segments = [self._segment(name) for name in parts]
-        rows = sum(segment.rows for segment in segments)
-        frames = [frame for _, frame in walk(segments, ranges(rows, 1 << 18))]
+        frames = [frame for _, frame in walk(segments, ranges(segments, 1 << 18))]
         return build(pl.concat(frames).sort(HASH, maintain_order=True), self.info.key, BLOCK_ROWS)
 
 

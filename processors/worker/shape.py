@@ -5,6 +5,8 @@ Batches of a table that a run's waiver names are as they were, so they are seale
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import polars as pl
 
 from processors.anonymize.identity import identities
@@ -15,23 +17,40 @@ from processors.worker.directory import RunInfo
 from schemas import batch, outbox
 from schemas.columns import CHANGED, HASH, IDENTITY, OP, POSITION, SOURCE
 
+Piece = tuple[int, bytes]  # how many rows and deletions, and what is sent
 DERIVED = 65_535  # the source index of a row that was computed
 
 
-def prepared(upserts: pl.DataFrame, gone: pl.DataFrame, table: OutputPlan, info: RunInfo, first: bool) -> bytes:
-    """An outbox batch. Nothing of a row leaves here but what the anonymization methods gave back."""
+def prepared(
+    upserts: pl.DataFrame, gone: pl.DataFrame, table: OutputPlan, info: RunInfo, first: bool
+) -> Iterator[Piece]:
+    """Outbox batches. Nothing of a row leaves here but what the anonymization methods gave back."""
+    for piece in batch.pieces(_prepared(upserts, gone, table, info, first)):
+        yield piece.height, _encoded(piece, table, info)
+
+
+def prepared_at_once(upserts: pl.DataFrame, gone: pl.DataFrame, table: OutputPlan, info: RunInfo) -> Piece:
+    """The same as one batch, of changes that nobody may see a part of."""
+    whole = _prepared(upserts, gone, table, info, first=False)
+    return whole.height, _encoded(whole, table, info)
+
+
+def named(table: str, pieces: Iterator[Piece]) -> Iterator[tuple[str, int, bytes]]:
+    return ((table, *piece) for piece in pieces)
+
+
+def _prepared(upserts: pl.DataFrame, gone: pl.DataFrame, table: OutputPlan, info: RunInfo, first: bool) -> pl.DataFrame:
     rows = upserts.with_columns(identities(upserts.get_column(IDENT), table.name, info.key).alias(IDENTITY))
     out = table.methods.apply(rows, info.key, info.mode == "continuous")
     out = out.select(IDENTITY, SOURCE, CHANGED, *table.output)
     if first:
-        return _encoded(out, table, info)
+        return out
     deletes = pl.DataFrame({IDENTITY: identities(gone.get_column(IDENT), table.name, info.key)})
     marked = [
         out.with_columns(pl.lit(0, dtype=pl.Int8).alias(OP)),
         deletes.with_columns(pl.lit(1, dtype=pl.Int8).alias(OP)),
     ]
-    whole = pl.concat(marked, how="diagonal").select(IDENTITY, SOURCE, CHANGED, OP, *table.output)
-    return _encoded(whole, table, info)
+    return pl.concat(marked, how="diagonal").select(IDENTITY, SOURCE, CHANGED, OP, *table.output)
 
 
 def _encoded(frame: pl.DataFrame, table: OutputPlan, info: RunInfo) -> bytes:
@@ -40,8 +59,8 @@ def _encoded(frame: pl.DataFrame, table: OutputPlan, info: RunInfo) -> bytes:
     return batch.encode(frame)
 
 
-def related(upserts: pl.DataFrame, gone: pl.DataFrame, table: TablePlan, info: RunInfo, close: int) -> bytes:
-    """A segment by identity; `_pos` tells which of several states of a row is the last."""
+def related(upserts: pl.DataFrame, gone: pl.DataFrame, table: TablePlan, info: RunInfo, close: int) -> Iterator[Piece]:
+    """Segments by identity; `_pos` tells which of several states of a row is the last."""
     rows = upserts.select(
         pl.col(IDENT).alias(HASH),
         SOURCE,
@@ -57,4 +76,5 @@ def related(upserts: pl.DataFrame, gone: pl.DataFrame, table: TablePlan, info: R
             pl.lit(close, dtype=pl.Int64).alias(POSITION),
         )
         rows = pl.concat([rows, deletes], how="diagonal")
-    return build(rows.sort(HASH), info.key, 4096)
+    for piece in batch.pieces(rows.sort(HASH)):
+        yield piece.height, build(piece, info.key, 4096)

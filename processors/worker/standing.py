@@ -25,7 +25,7 @@ from processors.worker import metrics
 from processors.worker.intake import add_counts
 from processors.worker.numbered import apart, emitted, number
 from processors.worker.run_part import RunPart
-from processors.worker.shape import DERIVED, prepared
+from processors.worker.shape import DERIVED, named, prepared
 from processors.worker.windows import advanced, not_shown, recalled, released
 from schemas.columns import CHANGED, HASH, POSITION, SOURCE, polars_type
 from schemas.errors import Fatal
@@ -143,7 +143,7 @@ def _computed(
         pl.lit(DERIVED, dtype=pl.UInt16).alias(SOURCE), pl.lit(0, dtype=pl.UInt64).alias(CHANGED)
     )
     if rows.height or gone.height:
-        yield output.name, rows.height + gone.height, prepared(marked, gone, output, part.info, first)
+        yield from named(output.name, prepared(marked, gone, output, part.info, first))
 
 
 def _collected(part: RunPart, name: str, change: Difference, first: bool) -> Iterator[Piece]:
@@ -151,11 +151,11 @@ def _collected(part: RunPart, name: str, change: Difference, first: bool) -> Ite
     none = change.gone.clear()
     for frame in rows_of(part.segments(name), change.appeared, everything=first) if change.appeared.height else ():
         rows = _published(frame, change.appeared).rename({HASH: IDENT})
-        yield name, rows.height, prepared(rows, none, table.output_plan, part.info, first)
+        yield from named(name, prepared(rows, none, table.output_plan, part.info, first))
     if change.gone.height:
         written = {column: polars_type(kind) for column, kind in table.output_plan.methods.written.items()}
         empty = pl.DataFrame(schema=table.carried_schema | written)
-        yield name, change.gone.height, prepared(empty, change.gone, table.output_plan, part.info, first)
+        yield from named(name, prepared(empty, change.gone, table.output_plan, part.info, first))
 
 
 def _published(frame: pl.DataFrame, appeared: pl.DataFrame) -> pl.DataFrame:

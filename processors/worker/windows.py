@@ -22,7 +22,7 @@ from processors.references.related import difference, present, rows_of
 from processors.segments.format import build
 from processors.worker.ledger import OWN
 from processors.worker.run_part import BLOCK_ROWS, RunPart
-from processors.worker.shape import prepared
+from processors.worker.shape import prepared_at_once
 from schemas.columns import HASH, IDENTITY, OP, POSITION, polars_type
 from schemas.errors import Fatal
 from schemas.headers import FINAL
@@ -140,13 +140,13 @@ def released(part: RunPart, table: TablePlan, now: Step) -> Iterator[tuple[str, 
     written = {} if columns is None else {name: polars_type(kind) for name, kind in columns.outputs.items()}
     empty = pl.DataFrame(schema=table.carried_schema | written)
     for gone in _by_group(now.withdrawn):
-        yield table.name, gone.height, prepared(empty, gone.select(IDENT), output, part.info, False)
+        yield table.name, *prepared_at_once(empty, gone.select(IDENT), output, part.info)
     none = now.withdrawn.select(IDENT).clear()
     for rows in _by_group(now.published):
         texts = rows.select(HASH, *written)
         found = pl.concat(rows_of(part.segments(table.name), rows, everything=False))
         whole = found.drop(written, strict=False).join(texts, on=HASH).rename({HASH: IDENT})
-        yield table.name, whole.height, prepared(whole, none, output, part.info, False)
+        yield table.name, *prepared_at_once(whole, none, output, part.info)
 
 
 def _by_group(rows: pl.DataFrame) -> list[pl.DataFrame]:

@@ -23,7 +23,7 @@ KEY = bytes(range(32))
 def walked(entry: str, times: str) -> Iterable[object]:
     """An entry of a segment table, as if it stood there so many times."""
     segments = [open_segment(FileRead(Path(entry)), KEY) for _ in range(int(times))]
-    return walk(segments, ranges(sum(one.rows for one in segments), 1 << 16))
+    return walk(segments, ranges(segments, 1 << 16))
 
 
 def read(file: str) -> Iterable[object]:

@@ -16,14 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.connect import metrics
-from connectors.connect import pieces as module
 from connectors.connect.lane import LaneReader, Signals, Surroundings
 from connectors.connect.lane_state import LaneState
 from connectors.connect.pace import Pace
 from connectors.connect.pieces import pieces
 from connectors.sources.contract import REJECTS, Chunk, Source, Split
 from control_api.store.lanes import Lane, PlannedSplit
-from schemas import extracted
+from schemas import batch, extracted
 from schemas.columns import LINE
 from schemas.headers import FINAL, Header
 from schemas.task.model import Task
@@ -130,7 +129,7 @@ def valid(log: Log) -> tuple[list[int], list[int], list[int]]:
 def test_any_crash_between_messages_is_gone_on_with(
     monkeypatch: pytest.MonkeyPatch, end: int, crashes: list[int], seed: int
 ) -> None:
-    monkeypatch.setattr(module, "MAX_ROWS", 3)
+    monkeypatch.setattr(batch, "MAX_ROWS", 3)
     log, random = Log(), Random(seed)
     for generation, after in enumerate([*crashes, None], 1):
         lane = reader(log, end, random, generation)

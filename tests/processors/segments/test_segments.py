@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.segments.format import build, from_bytes, lookup
-from processors.segments.walk import ranges, walk
+from processors.segments.walk import RANGE_BYTES, ranges, walk
 from schemas.columns import HASH
 from schemas.errors import Fatal
 
@@ -129,4 +129,17 @@ def test_something_else_is_no_segment() -> None:
 
 
 def test_there_is_always_a_range() -> None:
-    assert [ranges(n, 10) for n in (0, 1, 10, 11)] == [1, 1, 1, 2]
+    """One for so many rows, or for so many bytes where rows are wide."""
+    for rows, expected in ((0, 1), (1, 1), (10, 1), (11, 2)):
+        assert ranges([from_bytes(build(frame_of(list(range(rows))), KEY), KEY)], 10) == expected
+    wide = frame_of(list(range(100))).with_columns(pl.lit("x" * 2**20).alias("text"))
+    assert ranges([from_bytes(build(wide, KEY), KEY)] * 2, 1_000) == 200 * 2**20 // RANGE_BYTES + 1
+
+
+def test_blocks_of_wide_rows_have_few_of_them() -> None:
+    wide = from_bytes(build(frame_of(list(range(100))).with_columns(pl.lit("x" * 2**16).alias("text")), KEY), KEY)
+    assert wide.block_rows < 5
+    assert wide.blocks > 20
+    back = wide.all()
+    assert back is not None
+    assert back.get_column("text").str.len_bytes().unique().to_list() == [2**16]

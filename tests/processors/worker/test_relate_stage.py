@@ -132,7 +132,7 @@ class Stage:
             pl.lit(0, dtype=pl.UInt16).alias(SOURCE), pl.lit(0, dtype=pl.UInt64).alias(CHANGED)
         )
         left = pl.DataFrame({IDENT: gone}, schema={IDENT: pl.UInt64})
-        payload = related(frame, left, self.info.plan.tables["sale"], self.info, self._closes)
+        ((_, payload),) = related(frame, left, self.info.plan.tables["sale"], self.info, self._closes)
         self._closes += 1
         counts = {"sale": {"read": 0, "merged": 0, "rejected": 0, "dropped": {}}}
         self._tell("data", "sale", len(rows) + len(gone), {}, payload)

@@ -21,7 +21,7 @@ from processors.rules.protocol import Rule
 from processors.segments.format import Segment, from_bytes
 from processors.worker.directory import RunInfo
 from processors.worker.shape import prepared, related
-from schemas import batch, outbox
+from schemas import batch, outbox, topics
 from schemas.columns import CHANGED, HASH, IDENTITY, OP, POSITION, SOURCE
 from schemas.discovery import discover
 from schemas.errors import Fatal
@@ -68,12 +68,17 @@ def rows_of(idents: list[int], name: str = "n") -> pl.DataFrame:
 
 def sent(rows: pl.DataFrame, gone: pl.DataFrame = NONE, first: bool = False, key: bytes = KEY) -> pl.DataFrame:
     info = info_of(key)
-    return batch.decode(prepared(rows, gone, info.plan.tables["t"].output_plan, info, first))
+    ((count, payload),) = prepared(rows, gone, info.plan.tables["t"].output_plan, info, first)
+    found = batch.decode(payload)
+    assert found.height == count
+    return found
 
 
 def segment(rows: pl.DataFrame, gone: pl.DataFrame = NONE, close: int = 0) -> Segment:
     info = info_of()
-    return from_bytes(related(rows, gone, info.plan.tables["t"], info, close), KEY)
+    ((count, payload),) = related(rows, gone, info.plan.tables["t"], info, close)
+    assert count == rows.height + gone.height
+    return from_bytes(payload, KEY)
 
 
 def of(idents: list[int]) -> pl.DataFrame:
@@ -86,7 +91,7 @@ def test_nothing_leaves_but_what_the_methods_gave(first: bool) -> None:
     assert found.columns == [IDENTITY, SOURCE, CHANGED, *([] if first else [OP]), "id", "name", "secret", "long"]
     assert found.get_column("secret").null_count() == 2
     assert found.get_column(CHANGED).to_list() == [3, 3]
-    payload = prepared(rows_of([1]), NONE, info_of().plan.tables["t"].output_plan, info_of(), first)
+    ((_, payload),) = prepared(rows_of([1]), NONE, info_of().plan.tables["t"].output_plan, info_of(), first)
     assert b"planted" not in payload
 
 
@@ -129,7 +134,7 @@ def test_of_several_epochs_the_last_word_on_a_row_stands(epochs: list[tuple[set[
 
 def test_a_segment_is_sealed_under_the_key_of_the_run() -> None:
     info = info_of()
-    payload = related(rows_of([5, 1, 3]), of([2]), info.plan.tables["t"], info, 0)
+    ((_, payload),) = related(rows_of([5, 1, 3]), of([2]), info.plan.tables["t"], info, 0)
     assert b"planted" not in payload
     assert from_bytes(payload, KEY).rows == 4
     with pytest.raises(Fatal):
@@ -141,7 +146,7 @@ def test_a_table_with_a_waiver_leaves_as_it_is_and_sealed(first: bool) -> None:
     table = TASK.tables["t"].model_copy(update={"anonymize": []})
     plan = plan_of(TASK.model_copy(update={"tables": {"t": table}}))
     info = replace(info_of(), plan=plan, waived=frozenset({"t"}))
-    payload = prepared(rows_of([1, 2]), of([] if first else [3]), plan.tables["t"].output_plan, info, first)
+    ((_, payload),) = prepared(rows_of([1, 2]), of([] if first else [3]), plan.tables["t"].output_plan, info, first)
     assert b"planted" not in payload
     with pytest.raises(Fatal):
         batch.decode(payload)
@@ -151,3 +156,23 @@ def test_a_table_with_a_waiver_leaves_as_it_is_and_sealed(first: bool) -> None:
     for key, table_name in ((OTHER, "t"), (KEY, "u")):
         with pytest.raises(Fatal):
             outbox.unseal(payload, key, table_name)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_too_much_for_a_message_leaves_in_several(first: bool) -> None:
+    """Wide rows, of which a range holds more than a message does: in order, each once, no message too large."""
+    info = info_of()
+    wide, gone = rows_of(list(range(3_000)), "n" * 10_000), of([] if first else [5_000, 5_001])
+    table = info.plan.tables["t"]
+    sent = list(prepared(wide, gone, table.output_plan, info, first))
+    found = [batch.decode(payload) for _, payload in sent]
+    assert len(sent) > 3
+    assert all(len(payload) < topics.MAX_MESSAGE // 2 for _, payload in sent)
+    assert [frame.height for frame in found] == [count for count, _ in sent]
+    whole = pl.concat(found)
+    assert whole.get_column("id").drop_nulls().to_list() == list(range(3_000))
+    assert whole.height == 3_000 + gone.height
+    segments = list(related(wide, gone, table, info, 0))
+    assert all(len(payload) < topics.MAX_MESSAGE // 2 for _, payload in segments)
+    assert [from_bytes(payload, KEY).rows for _, payload in segments] == [count for count, _ in segments]
+    assert sum(count for count, _ in segments) == whole.height

@@ -154,7 +154,7 @@ class Stage:
             pl.lit(0, dtype=pl.UInt64).alias(CHANGED),
         )
         left = pl.DataFrame({IDENT: gone}, schema={IDENT: pl.UInt64})
-        payload = related(frame, left, self.info.plan.tables["person"], self.info, self._closes)
+        ((_, payload),) = related(frame, left, self.info.plan.tables["person"], self.info, self._closes)
         self._closes += 1
         self.epochs += 1
         self._tell("data", "person", len(rows) + len(gone), {}, payload, 0)
