@@ -34,6 +34,10 @@ def text(number: int) -> str:
     return hashlib.shake_256(number.to_bytes(8, "big")).hexdigest(512)
 
 
+def told(number: int) -> str:
+    return hashlib.md5(text(number).encode(), usedforsecurity=False).hexdigest()
+
+
 def test_wide_rows_come_through_whole(rig: Rig, tmp_path: Path) -> None:
     with (tmp_path / "letter.jsonl").open("w") as file:
         file.writelines(json.dumps({"id": n, "text": text(n)}) + "\n" for n in range(RECORDS))
@@ -43,5 +47,5 @@ def test_wide_rows_come_through_whole(rig: Rig, tmp_path: Path) -> None:
     rig.wait(run)
     for table, first in (("letter", 0), ("kept", 10)):
         found = sql.SQL("SELECT id, md5(text) AS told FROM {} ORDER BY id").format(table_of(run, table))
-        expected = [(n, hashlib.md5(text(n).encode(), usedforsecurity=False).hexdigest()) for n in range(first, RECORDS)]
+        expected = [(n, told(n)) for n in range(first, RECORDS)]
         assert [(row["id"], row["told"]) for row in rig.query(found)] == expected
