@@ -6,6 +6,7 @@ Whether a table's batches are sealed stands in the run's waiver, not in the mess
 from __future__ import annotations
 
 import polars as pl
+import pyarrow as pa
 
 from schemas import batch, sealing
 
@@ -14,8 +15,8 @@ def seal(frame: pl.DataFrame, key: bytes, table: str) -> bytes:
     return sealing.seal(key, batch.encode(frame), _about(table))
 
 
-def unseal(payload: bytes, key: bytes, table: str) -> pl.DataFrame:
-    return batch.decode(sealing.unseal(key, payload, _about(table)))
+def unseal(payload: bytes, key: bytes, table: str) -> pa.Table:
+    return batch.table_of(sealing.unseal(key, payload, _about(table)))
 
 
 def _about(table: str) -> str:

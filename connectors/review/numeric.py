@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 Limbs = list[NDArray[np.uint64]]  # of a number, the least significant first: one of 64 bits or several of 32
@@ -23,9 +23,9 @@ _WORD: Final = np.uint64(32)
 _LOW: Final = np.uint64(2**32 - 1)
 
 
-def parts(column: pl.Series) -> list[tuple[str, int | NDArray[np.generic]]]:
+def parts(column: pa.Array) -> list[tuple[str, int | NDArray[np.generic]]]:
     """What a number is sent as, part by part, each with the type it is sent in."""
-    scale = column.dtype.scale if isinstance(column.dtype, pl.Decimal) else 0
+    scale = column.type.scale
     negative, limbs = _magnitudes(column)
     groups = _groups(limbs, scale)
     behind = -(-scale // GROUP)  # groups behind the decimal point
@@ -38,8 +38,7 @@ def parts(column: pl.Series) -> list[tuple[str, int | NDArray[np.generic]]]:
     ]
 
 
-def _magnitudes(column: pl.Series) -> tuple[NDArray[np.bool_], Limbs]:
-    array = column.to_arrow()
+def _magnitudes(array: pa.Array) -> tuple[NDArray[np.bool_], Limbs]:
     words = np.frombuffer(array.buffers()[1], np.int64, 2 * len(array), 16 * array.offset).reshape(-1, 2)
     signed, above = words[:, 0], words[:, 1]
     if (above == signed >> 63).all():

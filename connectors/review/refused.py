@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import reduce
 from hashlib import blake2b
 from typing import Any
 
@@ -15,9 +16,12 @@ import orjson
 import polars as pl
 import polars.selectors as cs
 import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import errors
 
 from control_api.store.keys import get_key
+from schemas import batch
 from schemas.columns import IDENTITY
 from schemas.headers import Header
 from schemas.sealing import seal
@@ -31,35 +35,33 @@ _CALENDAR = 95_000_000  # days before and after 1970 for which polars has a year
 _DAY = 86_400_000_000  # microseconds
 
 
-def isolate(conn: Connection, frame: pl.DataFrame, store: Callable[[pl.DataFrame], None]) -> list[Refused]:
+def isolate(conn: Connection, table: pa.Table, store: Callable[[pa.Table], None]) -> list[Refused]:
     """Stores every row that can be stored and returns the others."""
-    if not frame.height:
+    if not table.num_rows:
         return []
     try:
         with conn.transaction():
-            store(frame)
+            store(table)
         return []
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         refusal = error
-    poisoned = _with_nul(frame)
-    if poisoned.any():
+    poisoned = _with_nul(table)
+    if poisoned is not None:
         reason = "the text holds U+0000, which PostgreSQL cannot store"
-        rest = isolate(conn, frame.filter(~poisoned), store)
-        return [(frame.filter(poisoned), reason, None), *rest]
-    if frame.height == 1:
-        return [(frame, *_reason(refusal))]
-    half = frame.height // 2
-    return [*isolate(conn, frame[:half], store), *isolate(conn, frame[half:], store)]
+        rest = isolate(conn, table.filter(pc.invert(poisoned)), store)
+        return [(batch.frame_of(table.filter(poisoned)), reason, None), *rest]
+    if table.num_rows == 1:
+        return [(batch.frame_of(table), *_reason(refusal))]
+    half = table.num_rows // 2
+    return [*isolate(conn, table[:half], store), *isolate(conn, table[half:], store)]
 
 
-def _with_nul(frame: pl.DataFrame) -> pl.Series:
-    texts = [
-        pl.col(name).str.contains("\0", literal=True).fill_null(False)
-        for name, dtype in frame.schema.items()
-        if dtype == pl.String
-    ]
-    found = pl.any_horizontal(*texts) if texts else pl.lit(False)
-    return frame.select(found.alias("nul")).to_series() if texts else pl.repeat(False, frame.height, eager=True)
+def _with_nul(table: pa.Table) -> pa.ChunkedArray | None:
+    """Which rows have a text with U+0000, if any has."""
+    texts = [column for column in table.columns if pa.types.is_string(column.type)]
+    found = [pc.fill_null(pc.match_substring(text, "\0"), False) for text in texts]
+    poisoned = reduce(pc.or_, found) if found else None
+    return poisoned if poisoned is not None and pc.any(poisoned).as_py() else None
 
 
 def _reason(error: psycopg.Error) -> tuple[str, str | None]:

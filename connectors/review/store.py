@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any
 
 import orjson
-import polars as pl
 import psycopg
+import pyarrow as pa
 from psycopg import errors
 
 from connectors.review import rows
@@ -42,7 +42,7 @@ class Group:
 
     first: Header
     append: bool
-    frames: list[pl.DataFrame] = field(default_factory=list)
+    tables: list[pa.Table] = field(default_factory=list)
 
     def takes(self, header: Header, append: bool) -> bool:
         return self.append == append and self.first.epoch == header.epoch
@@ -72,7 +72,7 @@ def store_batches(conn: Connection, chunk: Chunk, master: bytes) -> Stored:
         fresh = _fresh(conn, [m for m in chunk.messages if m.header and m.header.run in live])
         done = Stored(size=chunk.size, dropped=len(chunk.messages) - len(fresh))
         for group in _groups(fresh, waived):
-            done.rows += sum(frame.height for frame in group.frames)
+            done.rows += sum(table.num_rows for table in group.tables)
             done.refused += _store_group(conn, group, master)
         _mark(conn, fresh)
         with_rows = sorted({m.header.run for m in fresh if m.header and m.header.rows and live[m.header.run]})
@@ -149,23 +149,23 @@ def _groups(messages: list[Message], waived: Waived) -> list[Group]:
         header = message.header
         if header is None or header.kind != "data" or not header.rows:
             continue
-        frame = _decoded(message, header, waived)
-        append = bool(header.extra.get("append")) and OP not in frame.columns
-        if not append and OP not in frame.columns:
-            frame = frame.with_columns(pl.lit(0, dtype=pl.Int8).alias(OP))
+        table = _decoded(message, header, waived)
+        append = bool(header.extra.get("append")) and OP not in table.column_names
+        if not append and OP not in table.column_names:
+            table = table.append_column(OP, pa.repeat(pa.scalar(0, pa.int8()), table.num_rows))
         groups = tables[header.run, header.table]
         if not groups or not groups[-1].takes(header, append):
             groups.append(Group(header, append))
-        groups[-1].frames.append(frame)
+        groups[-1].tables.append(table)
     return [group for groups in tables.values() for group in groups]
 
 
-def _decoded(message: Message, header: Header, waived: Waived) -> pl.DataFrame:
+def _decoded(message: Message, header: Header, waived: Waived) -> pa.Table:
     tables, key = waived.get(header.run, (frozenset(), b""))
     try:
         if header.table in tables:
             return outbox.unseal(message.value, key, header.table)
-        return batch.decode(message.value)
+        return batch.table_of(message.value)
     except Fatal as error:
         raise RunFails(header.run, f"table {header.table}: {error} (metal.outbox, {header.producer})") from error
 
@@ -176,19 +176,24 @@ def _store_group(conn: Connection, group: Group, master: bytes) -> int:
     if plan is None:
         raise RunFails(header.run, f"a batch came for table {header.table}, which the review store does not know")
     try:
-        frame = pl.concat(group.frames, how="vertical")
-        refused = isolate(conn, frame, partial(_write, conn, header, plan, group.append))
-    except (Fatal, pl.exceptions.PolarsError) as error:
-        reason = str(error) if isinstance(error, Fatal) else "its batches do not all have the same columns"
-        raise RunFails(header.run, f"table {header.table}: {reason}") from error
+        refused = isolate(conn, _joined(group), partial(_write, conn, header, plan, group.append))
+    except Fatal as error:
+        raise RunFails(header.run, f"table {header.table}: {error}") from error
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn) as error:
         raise RunFails(header.run, f"the review store has lost table {header.table} or a column of it") from error
     return write_letters(conn, master, header, refused) if refused else 0
 
 
-def _write(conn: Connection, header: Header, plan: TablePlan, append: bool, frame: pl.DataFrame) -> None:
+def _joined(group: Group) -> pa.Table:
+    try:
+        return pa.concat_tables(group.tables)
+    except pa.ArrowException as error:
+        raise Fatal("its batches do not all have the same columns") from error
+
+
+def _write(conn: Connection, header: Header, plan: TablePlan, append: bool, table: pa.Table) -> None:
     store = rows.append if append else rows.change
-    store(conn, header.run, header.table, plan, frame, header.epoch + 1)
+    store(conn, header.run, header.table, plan, table, header.epoch + 1)
 
 
 def _mark(conn: Connection, messages: list[Message]) -> None:

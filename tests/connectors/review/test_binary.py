@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from connectors.review import binary
+from schemas.batch import arrow_of
 from schemas.errors import Fatal
 
 pytestmark = pytest.mark.stack
@@ -74,15 +75,16 @@ def conn(stack: Any) -> Iterator[Connection]:
         yield session
 
 
-def copied(conn: Connection, frame: pl.DataFrame, types: list[str], at_once: int = binary.SLICE) -> None:
-    """Leaves the frame in a table `t`, whose columns have the frame's names."""
-    names = [sql.Identifier(name) for name in frame.columns]
+def copied(conn: Connection, rows: pl.DataFrame | pa.Table, types: list[str], at_once: int = binary.SLICE) -> None:
+    """Leaves rows in a table `t`, whose columns have their names."""
+    table = arrow_of(rows) if isinstance(rows, pl.DataFrame) else rows
+    names = [sql.Identifier(name) for name in table.column_names]
     typed = sql.SQL(", ").join(sql.SQL("{} " + kind).format(n) for n, kind in zip(names, types, strict=True))
     conn.execute("DROP TABLE IF EXISTS pg_temp.t")
     conn.execute(sql.SQL("CREATE TEMP TABLE t (metal_row serial, {})").format(typed))
     into = sql.SQL("COPY pg_temp.t ({}) FROM STDIN (FORMAT binary)").format(sql.SQL(", ").join(names))
     with conn.cursor() as cursor, cursor.copy(into) as copy:
-        for piece in binary.stream(frame, at_once):
+        for piece in (binary.SIGNATURE, *binary.slices(table, at_once), binary.END):
             copy.write(piece)
 
 
@@ -107,9 +109,9 @@ def test_columns_of_every_type_come_back(
     kinds, values = table
     made = [pl.Series(f"c{n}", v, dtype=KINDS[k].polars) for n, (k, v) in enumerate(zip(kinds, values, strict=True))]
     frame = pl.DataFrame(made)
-    padded = pl.concat([*[frame.head(1)] * before, frame], rechunk=not chunked)
-    cut = padded[padded.height - frame.height :]  # what stands before it must not be sent
-    copied(conn, cut, [KINDS[kind].postgres for kind in kinds], at_once)
+    padded = pa.concat_tables([arrow_of(part) for part in (*[frame.head(1)] * before, frame)])
+    cut = (padded if chunked else padded.combine_chunks())[padded.num_rows - frame.height :]
+    copied(conn, cut, [KINDS[kind].postgres for kind in kinds], at_once)  # what stands before it must not be sent
     found = read(conn, ", ".join(f"c{n}" for n in range(len(kinds))))
     assert found == list(zip(*values, strict=True))
 
@@ -134,10 +136,9 @@ def test_every_type_with_nulls_and_without(conn: Connection, kind: str, there: s
 @pytest.mark.parametrize(("at_once", "pieces"), [(1, 7), (2, 4), (3, 3), (100, 1)])
 def test_no_more_rows_than_asked_for_are_built_at_one_time(at_once: int, pieces: int) -> None:
     frame = pl.DataFrame({"n": range(7)})
-    sent = list(binary.stream(frame, at_once))
-    assert (sent[0], sent[-1]) == (binary.SIGNATURE, binary.END)
-    assert [len(piece) for piece in sent[1:-1]] == [14 * part.height for part in frame.iter_slices(at_once)]
-    assert len(sent) == pieces + 2
+    sent = list(binary.slices(arrow_of(frame), at_once))
+    assert [len(piece) for piece in sent] == [14 * part.height for part in frame.iter_slices(at_once)]
+    assert len(sent) == pieces
 
 
 def test_a_frame_without_rows_is_a_stream_without_rows(conn: Connection) -> None:
@@ -147,16 +148,17 @@ def test_a_frame_without_rows_is_a_stream_without_rows(conn: Connection) -> None
 
 def test_what_lies_below_a_null_is_not_sent(conn: Connection) -> None:
     numbers = pa.array([1, 2, 3]).buffers()[1]
-    texts = pa.array(["ab", "cd", "ef"], pa.large_string()).buffers()
+    texts = pa.array(["ab", "cd", "ef"]).buffers()
     known = pa.array([True, False, True]).buffers()[1]
-    frame = pl.DataFrame(
+    table = pa.table(
         {
-            "n": pl.Series(pa.Array.from_buffers(pa.int64(), 3, [known, numbers])),
-            "x": pl.Series(pa.Array.from_buffers(pa.large_string(), 3, [known, *texts[1:]])),
+            "n": pa.Array.from_buffers(pa.int64(), 3, [known, numbers]),
+            "x": pa.Array.from_buffers(pa.string(), 3, [known, *texts[1:]]),
+            "b": pa.Array.from_buffers(pa.binary(), 3, [known, *texts[1:]]),
         }
     )
-    copied(conn, frame, ["bigint", "text"])
-    assert read(conn, "n, x") == [(1, "ab"), (None, None), (3, "ef")]
+    copied(conn, table, ["bigint", "text", "bytea"])
+    assert read(conn, "n, x, b") == [(1, "ab", b"ab"), (None, None, None), (3, "ef", b"ef")]
 
 
 EDGES = [10**n + d for n in range(38) for d in (-1, 0, 1)] + [
@@ -247,7 +249,7 @@ def test_a_text_with_a_nul_is_refused_by_its_column(conn: Connection) -> None:
 )
 def test_a_type_that_the_review_store_has_not_is_named(dtype: Any) -> None:
     with pytest.raises(Fatal, match=r"column x is .*, for which the review store has no type"):
-        list(binary.stream(pl.DataFrame({"x": pl.Series([None, None], dtype=dtype)})))
+        list(binary.slices(arrow_of(pl.DataFrame({"x": pl.Series([None, None], dtype=dtype)}))))
 
 
 def test_long_texts_stand_whole_beside_short_ones(conn: Connection) -> None:

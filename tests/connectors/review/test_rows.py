@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.review.rows import append
+from connectors.review import rows as review_rows
 from control_api.store.outbox import TablePlan
+from schemas.batch import arrow_of
 from schemas.columns import COLUMN_TYPES, ColumnType, polars_type
 from tests.connectors.review.conftest import Store
 
@@ -34,6 +35,12 @@ VALUES: dict[ColumnType, st.SearchStrategy[Any]] = {
 }
 PLAN = TablePlan({f"c_{kind}": kind for kind in COLUMN_TYPES}, [("c_string", "normalize")], ["one"])
 ROWS = st.lists(st.tuples(*(st.none() | VALUES[kind] for kind in COLUMN_TYPES)), min_size=1, max_size=30)
+
+
+def append(store: Store, plan: TablePlan, frame: pl.DataFrame, version: int = 1) -> None:
+    """To table `t` of a run `r`."""
+    taken = review_rows.append(store.conn, "r", "t", plan, arrow_of(frame), version)
+    assert taken == frame.height
 
 
 def framed(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
@@ -61,7 +68,7 @@ def test_what_is_sent_is_what_is_found(store: Store, rows: list[tuple[Any, ...]]
     store.conn.execute("DROP SCHEMA IF EXISTS outbox_r CASCADE")
     store.conn.execute("DELETE FROM metal.tasks")
     store.add_run("r", plans={"t": PLAN})
-    append(store.conn, "r", "t", PLAN, framed(rows), 1)
+    append(store, PLAN, framed(rows))
     found = [row[4:] for row in store.rows("r", "t")]
     assert len(found) == len(rows)
     for sent, got in zip(rows, found, strict=True):
@@ -90,7 +97,7 @@ def test_hard_texts_and_numbers(store: Store) -> None:
     ]
     store.add_run("r", plans={"t": PLAN})
     rows = [(text, *[None] * (len(COLUMN_TYPES) - 1)) for text in texts]
-    append(store.conn, "r", "t", PLAN, framed(rows), 1)
+    append(store, PLAN, framed(rows))
     assert [row[4] for row in store.rows("r", "t")] == texts
 
 
@@ -100,7 +107,7 @@ def test_decimals_keep_every_digit(store: Store) -> None:
     numbers = [Decimal("12345678901234567890123456789.123456789"), Decimal("-0.000000001"), Decimal("0")]
     frame = framed([tuple([None] * len(COLUMN_TYPES))] * 3).select("_id", "_src", "_chg")
     frame = frame.with_columns(pl.Series("n", numbers, dtype=pl.Decimal(38, 9)))
-    append(store.conn, "r", "t", plan, frame, 1)
+    append(store, plan, frame)
     assert [row[4] for row in store.rows("r", "t")] == numbers
 
 
@@ -116,7 +123,7 @@ def test_years_that_have_no_four_digits(store: Store) -> None:
         pl.col("d").cast(pl.Int32).cast(pl.Date),
         (pl.col("d") * 86_400_000_000 + 1).cast(pl.Datetime("us", "UTC")).alias("t"),
     )
-    append(store.conn, "r", "t", plan, frame, 1)
+    append(store, plan, frame)
     epoch = "(d - DATE '1970-01-01'), extract(epoch FROM t)"
     found = store.conn.execute(f"SELECT {epoch} FROM outbox_r.t ORDER BY _id".encode()).fetchall()
     assert [day for day, _ in found] == days
@@ -128,7 +135,7 @@ def test_a_timestamp_is_in_utc(store: Store) -> None:
     store.add_run("r", plans={"t": plan})
     at = datetime(2024, 7, 1, 12, 0, 0, 1, tzinfo=UTC)
     frame = framed([tuple([None] * len(COLUMN_TYPES))]).select("_id", "_src", "_chg")
-    append(store.conn, "r", "t", plan, frame.with_columns(pl.lit(at, dtype=pl.Datetime("us", "UTC")).alias("t")), 1)
+    append(store, plan, frame.with_columns(pl.lit(at, dtype=pl.Datetime("us", "UTC")).alias("t")))
     found = store.rows("r", "t")[0][4]
     assert (found, found.utcoffset()) == (at, timedelta(0))
 
@@ -142,7 +149,7 @@ def test_every_bit_of_a_change_is_kept(store: Store, bits: int) -> None:
         {"_id": range(len(masks)), "_src": [65535] * len(masks), "_chg": masks, "n": range(len(masks))}
     )
     frame = frame.with_columns(pl.col("_src").cast(pl.UInt16), pl.Series("_chg", masks, dtype=pl.UInt64))
-    append(store.conn, "r", "t", plan, frame, 3)
+    append(store, plan, frame, 3)
     found = store.rows("r", "t")
     assert [row[3] % 2**64 for row in found] == masks
     assert {row[1:3] for row in found} == {(3, -1)}

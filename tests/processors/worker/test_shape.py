@@ -151,8 +151,8 @@ def test_a_table_with_a_waiver_leaves_as_it_is_and_sealed(first: bool) -> None:
     with pytest.raises(Fatal):
         batch.decode(payload)
     found = outbox.unseal(payload, KEY, "t")
-    assert found.get_column("secret").to_list()[:2] == ["planted-secret"] * 2
-    assert found.height == (2 if first else 3)
+    assert found["secret"].to_pylist()[:2] == ["planted-secret"] * 2
+    assert found.num_rows == (2 if first else 3)
     for key, table_name in ((OTHER, "t"), (KEY, "u")):
         with pytest.raises(Fatal):
             outbox.unseal(payload, key, table_name)
