@@ -137,7 +137,7 @@ class Bench:
     def copy(self) -> None:
         for part in self._frame.iter_slices(AT_ONCE):
             with self._conn.transaction():
-                rows.append(self._conn, self._run, "person", PLAN, batch.arrow_of(part), 1)
+                rows.append(self._conn, self._run, "person", PLAN, batch.table_of(batch.encode(part)), 1)
 
     def bare(self) -> pl.DataFrame:
         return self._frame.select(

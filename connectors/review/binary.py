@@ -66,7 +66,8 @@ def _rows(part: pa.RecordBatch) -> memoryview:
         else:
             block += _fixed(name, column)
     pieces += [_block(block, height)] if block else []
-    return _bytes(pc.binary_join_element_wise(*pieces, _NOTHING[pa.binary()], null_handling="replace", null_replacement=_NULL))
+    pieces.append(_NOTHING[pa.binary()])  # what stands between two of them
+    return _bytes(pc.binary_join_element_wise(*pieces, null_handling="replace", null_replacement=_NULL))
 
 
 def _content(column: pa.Array) -> tuple[NDArray[np.generic], pa.Array]:

@@ -35,25 +35,25 @@ _CALENDAR = 95_000_000  # days before and after 1970 for which polars has a year
 _DAY = 86_400_000_000  # microseconds
 
 
-def isolate(conn: Connection, table: pa.Table, store: Callable[[pa.Table], None]) -> list[Refused]:
-    """Stores every row that can be stored and returns the others."""
+def isolate(conn: Connection, table: pa.Table, store: Callable[[pa.Table], int]) -> tuple[int, list[Refused]]:
+    """Stores every row that can be stored; returns by how many the store says it has more, and the others."""
     if not table.num_rows:
-        return []
+        return 0, []
     try:
         with conn.transaction():
-            store(table)
-        return []
+            return store(table), []
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         refusal = error
     poisoned = _with_nul(table)
     if poisoned is not None:
         reason = "the text holds U+0000, which PostgreSQL cannot store"
-        rest = isolate(conn, table.filter(pc.invert(poisoned)), store)
-        return [(batch.frame_of(table.filter(poisoned)), reason, None), *rest]
+        taken, rest = isolate(conn, table.filter(pc.invert(poisoned)), store)
+        return taken, [(batch.frame_of(table.filter(poisoned)), reason, None), *rest]
     if table.num_rows == 1:
-        return [(batch.frame_of(table), *_reason(refusal))]
+        return 0, [(batch.frame_of(table), *_reason(refusal))]
     half = table.num_rows // 2
-    return [*isolate(conn, table[:half], store), *isolate(conn, table[half:], store)]
+    (one, some), (other, rest) = isolate(conn, table[:half], store), isolate(conn, table[half:], store)
+    return one + other, some + rest
 
 
 def _with_nul(table: pa.Table) -> pa.ChunkedArray | None:

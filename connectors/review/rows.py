@@ -32,6 +32,7 @@ STAGE = sql.SQL("CREATE TEMP TABLE IF NOT EXISTS metal_changed (_id bigint) ON C
 
 _FILLS: Final = 12 * 1024 * 1024  # bytes of a table that one COPY fills
 _ROW: Final = 36  # bytes of a row in PostgreSQL, beside its values
+_ROW_NUMBER: Final = "_row"
 _WIDTH: Final = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 
 
@@ -51,14 +52,15 @@ def change(conn: Connection, run: str, table: str, plan: TablePlan, sent: pa.Tab
 
     Returns by how many the rows have become more, which may be fewer than none.
     """
-    last = batch.frame_of(sent).unique(columns.IDENTITY, keep="last", maintain_order=True)
-    changed = last.select(pl.col(columns.IDENTITY).cast(pl.Int64))
-    _copy(conn, sql.SQL("COPY metal_changed FROM STDIN (FORMAT binary)"), batch.arrow_of(changed))
+    marks = batch.frame_of(sent.select([columns.IDENTITY, columns.OP])).with_row_index(_ROW_NUMBER)
+    last = marks.unique(columns.IDENTITY, keep="last", maintain_order=True)
+    changed = pa.table({IDENTITY: last.get_column(columns.IDENTITY).cast(pl.Int64).to_arrow()})
+    _copy(conn, sql.SQL("COPY metal_changed FROM STDIN (FORMAT binary)"), changed)
     there = sql.SQL("DELETE FROM {} AS t USING metal_changed AS c WHERE t._id = c._id")
     gone = conn.execute(there.format(table_of(run, table))).rowcount
     conn.execute("TRUNCATE metal_changed")
-    kept = last.filter(pl.col(columns.OP) == 0)
-    return append(conn, run, table, plan, batch.arrow_of(kept), version) - gone
+    kept = last.filter(pl.col(columns.OP) == 0).get_column(_ROW_NUMBER)
+    return append(conn, run, table, plan, sent.take(kept.to_arrow()), version) - gone
 
 
 def _copy(conn: Connection, statement: sql.SQL | sql.Composed, ready: pa.Table) -> int:
@@ -86,6 +88,9 @@ def _stored(sent: pa.Table, plan: TablePlan, version: int) -> pa.Table:
     missing = [name for name in needed if name not in sent.column_names]
     if missing:
         raise Fatal(f"a batch lacks the columns {', '.join(missing)}, which the review store holds")
+    for name in needed[:3]:
+        if sent[name].null_count:
+            raise Fatal(f"a batch brings rows without a value in column {name}, which every row has")
     own = {
         IDENTITY: _cast(sent, columns.IDENTITY, pa.int64()),
         VERSION: pa.repeat(pa.scalar(version, pa.int32()), sent.num_rows),

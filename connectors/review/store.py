@@ -7,7 +7,7 @@ sequence its producer's watermark has reached is not stored again; a batch of a 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -71,10 +71,15 @@ def store_batches(conn: Connection, chunk: Chunk, master: bytes) -> Stored:
         live = _live(conn, runs)
         fresh = _fresh(conn, [m for m in chunk.messages if m.header and m.header.run in live])
         done = Stored(size=chunk.size, dropped=len(chunk.messages) - len(fresh))
+        taken: Counter[tuple[str, str]] = Counter()  # by run and table
         for group in _groups(fresh, waived):
             done.rows += sum(table.num_rows for table in group.tables)
-            done.refused += _store_group(conn, group, master)
+            more, refused = _store_group(conn, group, master)
+            taken[group.first.run, group.first.table] += more
+            done.refused += refused
         _mark(conn, fresh)
+        with conn.cursor() as cursor:  # after all rows: who drops tables takes these locks in the same order
+            cursor.executemany(_TAKEN, [(*of, chunk.place[1], more) for of, more in taken.items()])
         with_rows = sorted({m.header.run for m in fresh if m.header and m.header.rows and live[m.header.run]})
         if with_rows:
             conn.execute(_FIRST_ROW, (with_rows,))
@@ -170,18 +175,19 @@ def _decoded(message: Message, header: Header, waived: Waived) -> pa.Table:
         raise RunFails(header.run, f"table {header.table}: {error} (metal.outbox, {header.producer})") from error
 
 
-def _store_group(conn: Connection, group: Group, master: bytes) -> int:
+def _store_group(conn: Connection, group: Group, master: bytes) -> tuple[int, int]:
+    """By how many rows the table has grown, as PostgreSQL says, and how many it refused."""
     header = group.first
     plan = plans_of(conn, header.run).get(header.table)
     if plan is None:
         raise RunFails(header.run, f"a batch came for table {header.table}, which the review store does not know")
     try:
-        refused = isolate(conn, _joined(group), partial(_write, conn, header, plan, group.append))
+        taken, refused = isolate(conn, _joined(group), partial(_write, conn, header, plan, group.append))
     except Fatal as error:
         raise RunFails(header.run, f"table {header.table}: {error}") from error
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn) as error:
         raise RunFails(header.run, f"the review store has lost table {header.table} or a column of it") from error
-    return write_letters(conn, master, header, refused) if refused else 0
+    return taken, write_letters(conn, master, header, refused) if refused else 0
 
 
 def _joined(group: Group) -> pa.Table:
@@ -191,9 +197,9 @@ def _joined(group: Group) -> pa.Table:
         raise Fatal("its batches do not all have the same columns") from error
 
 
-def _write(conn: Connection, header: Header, plan: TablePlan, append: bool, table: pa.Table) -> None:
+def _write(conn: Connection, header: Header, plan: TablePlan, append: bool, table: pa.Table) -> int:
     store = rows.append if append else rows.change
-    store(conn, header.run, header.table, plan, table, header.epoch + 1)
+    return store(conn, header.run, header.table, plan, table, header.epoch + 1)
 
 
 def _mark(conn: Connection, messages: list[Message]) -> None:
@@ -218,6 +224,10 @@ def _close(conn: Connection, header: Header) -> None:
         )
 
 
+_TAKEN = """
+INSERT INTO metal.stored AS s (run, tab, partition, rows) VALUES (%s, %s, %s, %s)
+ON CONFLICT (run, tab, partition) DO UPDATE SET rows = s.rows + EXCLUDED.rows
+"""
 _REACHED = """
 INSERT INTO metal.watermarks (run, producer, sequence) VALUES (%s, %s, %s)
 ON CONFLICT (run, producer) DO UPDATE SET sequence = EXCLUDED.sequence

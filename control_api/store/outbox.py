@@ -78,12 +78,12 @@ def _json(value: object) -> str:
 
 def _create(run: str, table: str, mode: str, plan: TablePlan) -> sql.Composed:
     changes = {16: "smallint", 32: "integer", 64: "bigint"}[plan.change_bits]
-    key = "PRIMARY KEY" if mode == "continuous" else "NOT NULL"
+    key = " PRIMARY KEY" if mode == "continuous" else ""  # not NOT NULL: COPY would look at every column of every row
     own = (
-        sql.SQL("{} bigint " + key).format(sql.Identifier(IDENTITY)),
-        sql.SQL("{} integer NOT NULL DEFAULT 1").format(sql.Identifier(VERSION)),
-        sql.SQL("{} smallint NOT NULL DEFAULT 0").format(sql.Identifier(SOURCE)),
-        sql.SQL("{} " + changes + " NOT NULL DEFAULT 0").format(sql.Identifier(CHANGES)),
+        sql.SQL("{} bigint" + key).format(sql.Identifier(IDENTITY)),
+        sql.SQL("{} integer DEFAULT 1").format(sql.Identifier(VERSION)),
+        sql.SQL("{} smallint DEFAULT 0").format(sql.Identifier(SOURCE)),
+        sql.SQL("{} " + changes + " DEFAULT 0").format(sql.Identifier(CHANGES)),
     )
     declared = (
         sql.SQL("{} " + postgres_type(kind)).format(sql.Identifier(name)) for name, kind in plan.columns.items()
@@ -127,7 +127,14 @@ def index_tables(conn: Connection, run: str) -> None:
 def drop_tables(conn: Connection, run: str) -> None:
     """Removes what the review store holds of a run. What is still under way for it is dropped where it stands."""
     conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema_of(run))))
-    conn.execute("DELETE FROM metal.outbox_tables WHERE run = %s", (run,))
+    for table in (sql.Identifier("metal", "outbox_tables"), sql.Identifier("metal", "stored")):
+        conn.execute(sql.SQL("DELETE FROM {} WHERE run = %s").format(table), (run,))
+
+
+def stored(conn: Connection, run: str) -> dict[str, int]:
+    """How many rows of each table PostgreSQL has said that it took: no look at the rows, of which there may be many."""
+    rows = conn.execute("SELECT tab, sum(rows)::bigint FROM metal.stored WHERE run = %s GROUP BY tab", (run,))
+    return dict(rows.fetchall())
 
 
 def count(conn: Connection, run: str, table: str) -> int:

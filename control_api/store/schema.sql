@@ -180,6 +180,16 @@ CREATE TABLE IF NOT EXISTS metal.watermarks (
     PRIMARY KEY (run, producer)
 );
 
+-- How many rows PostgreSQL says that it has taken into a table and not let go of again, from each partition of
+-- metal.outbox: added up in the transactions that bring the rows, whatever the headers of their batches say.
+CREATE TABLE IF NOT EXISTS metal.stored (
+    run       text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,
+    tab       text NOT NULL,
+    partition integer NOT NULL,
+    rows      bigint NOT NULL,
+    PRIMARY KEY (run, tab, partition)
+);
+
 -- The present counts of one stage and partition, absolute: a later epoch's replace an earlier one's.
 CREATE TABLE IF NOT EXISTS metal.counts (
     run      text NOT NULL REFERENCES metal.runs ON DELETE CASCADE,

@@ -15,6 +15,7 @@ from control_api.store import lanes
 from control_api.store.db import Connection
 from control_api.store.keys import get_key
 from control_api.store.outbox import TablePlan, create_tables
+from schemas import batch
 from schemas.columns import polars_type
 from schemas.sealing import seal
 
@@ -62,7 +63,7 @@ def fill(conn: Connection, run: str, rows: int = len(ROWS)) -> None:
         (pl.int_range(pl.len()) % 4).cast(pl.UInt64).alias("_chg"),
     )
     conn.execute("SET TimeZone = 'UTC'")
-    append(conn, run, "t", PLAN, frame, 1)
+    append(conn, run, "t", PLAN, batch.table_of(batch.encode(frame)), 1)
     conn.commit()
 
 

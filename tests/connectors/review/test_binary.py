@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from connectors.review import binary
-from schemas.batch import arrow_of
+from schemas import batch
 from schemas.errors import Fatal
 
 pytestmark = pytest.mark.stack
@@ -75,9 +75,14 @@ def conn(stack: Any) -> Iterator[Connection]:
         yield session
 
 
+def on_its_way(frame: pl.DataFrame) -> pa.Table:
+    """As a batch brings it."""
+    return batch.table_of(batch.encode(frame))
+
+
 def copied(conn: Connection, rows: pl.DataFrame | pa.Table, types: list[str], at_once: int = binary.SLICE) -> None:
     """Leaves rows in a table `t`, whose columns have their names."""
-    table = arrow_of(rows) if isinstance(rows, pl.DataFrame) else rows
+    table = on_its_way(rows) if isinstance(rows, pl.DataFrame) else rows
     names = [sql.Identifier(name) for name in table.column_names]
     typed = sql.SQL(", ").join(sql.SQL("{} " + kind).format(n) for n, kind in zip(names, types, strict=True))
     conn.execute("DROP TABLE IF EXISTS pg_temp.t")
@@ -109,7 +114,7 @@ def test_columns_of_every_type_come_back(
     kinds, values = table
     made = [pl.Series(f"c{n}", v, dtype=KINDS[k].polars) for n, (k, v) in enumerate(zip(kinds, values, strict=True))]
     frame = pl.DataFrame(made)
-    padded = pa.concat_tables([arrow_of(part) for part in (*[frame.head(1)] * before, frame)])
+    padded = pa.concat_tables([on_its_way(part) for part in (*[frame.head(1)] * before, frame)])
     cut = (padded if chunked else padded.combine_chunks())[padded.num_rows - frame.height :]
     copied(conn, cut, [KINDS[kind].postgres for kind in kinds], at_once)  # what stands before it must not be sent
     found = read(conn, ", ".join(f"c{n}" for n in range(len(kinds))))
@@ -136,7 +141,7 @@ def test_every_type_with_nulls_and_without(conn: Connection, kind: str, there: s
 @pytest.mark.parametrize(("at_once", "pieces"), [(1, 7), (2, 4), (3, 3), (100, 1)])
 def test_no_more_rows_than_asked_for_are_built_at_one_time(at_once: int, pieces: int) -> None:
     frame = pl.DataFrame({"n": range(7)})
-    sent = list(binary.slices(arrow_of(frame), at_once))
+    sent = list(binary.slices(on_its_way(frame), at_once))
     assert [len(piece) for piece in sent] == [14 * part.height for part in frame.iter_slices(at_once)]
     assert len(sent) == pieces
 
@@ -249,7 +254,7 @@ def test_a_text_with_a_nul_is_refused_by_its_column(conn: Connection) -> None:
 )
 def test_a_type_that_the_review_store_has_not_is_named(dtype: Any) -> None:
     with pytest.raises(Fatal, match=r"column x is .*, for which the review store has no type"):
-        list(binary.slices(arrow_of(pl.DataFrame({"x": pl.Series([None, None], dtype=dtype)}))))
+        list(binary.slices(on_its_way(pl.DataFrame({"x": pl.Series([None, None], dtype=dtype)}))))
 
 
 def test_long_texts_stand_whole_beside_short_ones(conn: Connection) -> None:

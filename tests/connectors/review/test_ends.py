@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from connectors.review.letters import store_letters
@@ -37,6 +38,32 @@ def test_a_run_whose_counts_do_not_add_up_fails(store: Store, read: int, prepare
     state, reason = finish(store, "r", counts(read, prepared))
     assert state == "failed"
     assert f"person: {read} read, but 3 stored" in (reason or "")
+
+
+def test_the_end_of_a_run_does_not_wait_for_a_look_at_all_rows(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    log.add(outbox.data("person", people([1, 2, 3])), outbox.end({"person": counts(3, 3)}))
+    store_batches(store.conn, log.chunk(0, 1), MASTER)
+    with psycopg.connect(store.url) as other:
+        other.execute("LOCK TABLE outbox_r.person")
+        store_batches(store.conn, log.chunk(1), MASTER)  # would wait in vain
+        assert store.state("r") == "prepared"
+
+
+def test_what_does_not_add_up_is_told_of_the_rows_that_are_there(store: Store) -> None:
+    store.add_run("r")
+    store.add_run("other")
+    outbox, log = Outbox("r"), Log()
+    log.add(outbox.data("person", people([1, 2, 3])), outbox.end({"person": counts(3, 3)}))
+    store_batches(store.conn, log.chunk(0, 1), MASTER)
+    store.conn.execute("UPDATE metal.stored SET rows = rows + 1")
+    store_batches(store.conn, log.chunk(1), MASTER)
+    assert store.state("r") == "prepared"
+    store.conn.execute("UPDATE metal.consumed SET next_offset = 0")
+    assert finish(store, "other", counts(4, 4))[1] == (
+        "the counts of the run do not add up: person: 4 read, but 3 stored, 0 merged away, 0 rejected and 0 dropped"
+    )
 
 
 def test_rows_of_an_aggregate_are_compared_with_what_was_prepared(store: Store) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from connectors.review import rows as review_rows
 from control_api.store.outbox import TablePlan
-from schemas.batch import arrow_of
+from schemas import batch
 from schemas.columns import COLUMN_TYPES, ColumnType, polars_type
+from schemas.errors import Fatal
 from tests.connectors.review.conftest import Store
 
 pytestmark = pytest.mark.stack
@@ -39,7 +40,7 @@ ROWS = st.lists(st.tuples(*(st.none() | VALUES[kind] for kind in COLUMN_TYPES)),
 
 def append(store: Store, plan: TablePlan, frame: pl.DataFrame, version: int = 1) -> None:
     """To table `t` of a run `r`."""
-    taken = review_rows.append(store.conn, "r", "t", plan, arrow_of(frame), version)
+    taken = review_rows.append(store.conn, "r", "t", plan, batch.table_of(batch.encode(frame)), version)
     assert taken == frame.height
 
 
@@ -153,3 +154,36 @@ def test_every_bit_of_a_change_is_kept(store: Store, bits: int) -> None:
     found = store.rows("r", "t")
     assert [row[3] % 2**64 for row in found] == masks
     assert {row[1:3] for row in found} == {(3, -1)}
+
+
+@pytest.mark.parametrize("fills", [1, 3000, 12 * 1024 * 1024])
+def test_a_copy_fills_no_more_than_postgresql_keeps_for_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, fills: int
+) -> None:
+    monkeypatch.setattr(review_rows, "_FILLS", fills)
+    plan = TablePlan({"n": "int64", "x": "string"}, [], ["one"])
+    store.add_run("r", plans={"t": plan})
+    frame = pl.DataFrame({"_id": range(500), "n": [None, *range(499)], "x": [str(n) * (n % 7) for n in range(500)]})
+    own = (pl.lit(0, dtype=pl.UInt16).alias("_src"), pl.lit(0, dtype=pl.UInt64).alias("_chg"))
+    append(store, plan, frame.with_columns(*own))
+    assert [(row[0], *row[4:]) for row in store.rows("r", "t")] == frame.rows()
+    portions = [part.num_rows for part in review_rows._portions(batch.table_of(batch.encode(frame)))]
+    assert (sum(portions), max(portions)) == (500, {1: 1, 3000: 46}.get(fills, 500))
+
+
+@pytest.mark.parametrize("name", ["_id", "_src", "_chg"])
+def test_a_row_without_what_every_row_has_fails_its_run(store: Store, name: str) -> None:
+    store.add_run("r", plans={"t": PLAN})
+    frame = framed([tuple([None] * len(COLUMN_TYPES))] * 3)
+    frame = frame.with_columns(pl.when(pl.int_range(3) == 1).then(None).otherwise(pl.col(name)).alias(name))
+    with pytest.raises(Fatal, match=f"rows without a value in column {name}"):
+        append(store, PLAN, frame)
+    assert store.rows("r", "t") == []
+
+
+def test_a_number_that_its_column_does_not_hold_fails_its_run(store: Store) -> None:
+    plan = TablePlan({"n": "int64"}, [], ["one"])
+    store.add_run("r", plans={"t": plan})
+    frame = pl.DataFrame({"_id": [1], "_src": [0], "_chg": [0], "n": pl.Series([2**63], dtype=pl.UInt64)})
+    with pytest.raises(Fatal, match="a batch brings values in column n that are no int64"):
+        append(store, plan, frame)

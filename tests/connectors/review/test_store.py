@@ -14,7 +14,7 @@ from connectors.review.messages import Chunk, Message, RunFails, Stale
 from connectors.review.session import open_session
 from connectors.review.store import store_batches
 from control_api.actions import transitions
-from control_api.store.outbox import TablePlan, count
+from control_api.store.outbox import TablePlan, count, stored
 from schemas import outbox as sealed_outbox
 from schemas.sealing import unseal
 from tests.connectors.review.conftest import MASTER, Store
@@ -64,6 +64,7 @@ def test_what_was_stored_is_not_stored_again_under_a_new_offset(store: Store) ->
     store_batches(store.conn, log.chunk(0, 2), MASTER)
     done = store_batches(store.conn, log.chunk(2), MASTER)
     assert (done.rows, done.dropped) == (1, 2)
+    assert stored(store.conn, "r") == {"person": 3}
     assert [row[0] for row in store.rows("r")] == [1, 2, 3]
 
 
@@ -138,6 +139,14 @@ def test_a_lost_table_fails_its_run(store: Store) -> None:
         store_batches(store.conn, log.chunk(), MASTER)
 
 
+def test_batches_that_do_not_go_together_fail_their_run(store: Store) -> None:
+    store.add_run("r")
+    outbox, log = Outbox("r"), Log()
+    log.add(*(outbox.data("person", people([n]).drop(*["name"] * n)) for n in (0, 1)))
+    with pytest.raises(RunFails, match="its batches do not all have the same columns"):
+        store_batches(store.conn, log.chunk(), MASTER)
+
+
 def test_a_batch_of_other_columns_fails_its_run(store: Store) -> None:
     store.add_run("r")
     for frame in (people([1]).drop("name"), people([1]).with_columns(pl.col("name").str.len_bytes())):
@@ -167,6 +176,7 @@ def test_values_that_the_database_refuses_become_dead_letters_alone(store: Store
     assert {(line, stage) for line, stage, _, _ in letters} == {("40", "review"), ("77", "review")}
     assert {column for _, _, column, _ in letters} == {None, "at"}
     assert all("a\0b" not in reason and "-14" not in reason for *_, reason in letters)
+    assert stored(store.conn, "r") == {"event": 98}
     assert len(key) == 32
     log.add(outbox.end({"event": counts(100, 100)}))
     store_batches(store.conn, log.chunk(1), MASTER)
@@ -225,6 +235,7 @@ def test_upserts_and_deletions_equal_a_dict(store: Store, seed: int) -> None:
         store_batches(store.conn, log.chunk(at, end), MASTER)
         at = min(end, len(log.messages))
     assert store.rows("r") == [oracle[n] for n in sorted(oracle)]
+    assert stored(store.conn, "r") == {"person": len(oracle)}
 
 
 def test_rows_appended_by_a_snapshot_are_changed_by_a_later_epoch(store: Store) -> None:
@@ -238,6 +249,7 @@ def test_rows_appended_by_a_snapshot_are_changed_by_a_later_epoch(store: Store) 
     store_batches(store.conn, log.chunk(), MASTER)
     assert [(row[0], row[1], row[5]) for row in store.rows("r")] == [(1, 1, "x"), (2, 2, "new")]
     assert count(store.conn, "r", "person") == 2
+    assert stored(store.conn, "r") == {"person": 2}
 
 
 def waive(store: Store, run: str) -> None:

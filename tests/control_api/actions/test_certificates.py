@@ -25,6 +25,7 @@ from control_api.store.outbox import TablePlan, create_tables
 from control_api.store.runs import get_run
 from control_api.store.totals import report
 from processors.privacy.certificates.signature import public_key, verify
+from schemas import batch
 from schemas.errors import Conflict, Fatal, NotFound
 from schemas.task.model import Task
 from tests.control_api.prepared import fill
@@ -67,7 +68,7 @@ def run(conn: Connection, new_run: Callable[..., str]) -> str:
     new_run(RUN, "prepared")
     conn.execute("UPDATE metal.tasks SET spec = %s", (Json(tasks.dump(SPEC)),))
     create_tables(conn, RUN, "snapshot", {"person": PLAN})
-    append(conn, RUN, "person", PLAN, people(), 1)
+    append(conn, RUN, "person", PLAN, batch.table_of(batch.encode(people())), 1)
     counts = {"read": 5, "prepared": 4, "dropped": {certificates.SUPPRESSED: 1}}
     conn.execute("INSERT INTO metal.counts VALUES (%s, 'relate/0', 'person', %s)", (RUN, Json(counts)))
     conn.commit()
@@ -147,7 +148,7 @@ def test_what_was_set_apart_is_certified_with_its_groups(
     }
     for table, plan in plans.items():
         frame = pl.DataFrame({**own, **rows[table]}, schema_overrides={"_chg": pl.UInt64})
-        append(conn, run, table, plan, frame, 1)
+        append(conn, run, table, plan, batch.table_of(batch.encode(frame)), 1)
     conn.commit()
     found = {}
     for table in plans:

@@ -17,6 +17,7 @@ from control_api.actions.run_tables import create_tables
 from control_api.store import tasks
 from control_api.store.db import Connection
 from control_api.store.outbox import plan_of
+from schemas import batch
 from schemas.columns import polars_type
 from schemas.errors import Conflict
 from schemas.task.model import Task
@@ -51,7 +52,7 @@ class Runs:
             frame = pl.DataFrame(own, schema=kinds, orient="row").with_columns(
                 _id=pl.int_range(pl.len(), dtype=pl.Int64), _src=pl.lit(0), _chg=pl.lit(0, pl.UInt64)
             )
-            append(self.conn, run, table, plan, frame, 1)
+            append(self.conn, run, table, plan, batch.table_of(batch.encode(frame)), 1)
         self.conn.commit()
         return run
 

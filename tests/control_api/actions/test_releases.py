@@ -22,6 +22,7 @@ from control_api.store import tasks
 from control_api.store.db import Connection, migrate
 from control_api.store.outbox import TablePlan, create_tables
 from processors.privacy.releases.versions import told
+from schemas import batch
 from schemas.columns import ColumnType
 from schemas.errors import Conflict
 from schemas.task.model import Task
@@ -74,7 +75,7 @@ class Store:
         frame = pl.DataFrame(rows, schema=kinds, orient="row").with_columns(
             _id=pl.int_range(pl.len(), dtype=pl.Int64) + start, _src=pl.lit(0), _chg=pl.lit(0, pl.UInt64)
         )
-        append(self.conn, run, name, shape, frame, 1)
+        append(self.conn, run, name, shape, batch.table_of(batch.encode(frame)), 1)
         self.conn.commit()
 
 
