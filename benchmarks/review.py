@@ -1,9 +1,11 @@
-"""Rows per second into the review store: python -m benchmarks.review [ROWS], with the home's stack or METAL_POSTGRES.
+"""What rows into the review store take: python -m benchmarks.review [ROWS], with the home's stack or METAL_POSTGRES.
 
-One JSON document: `transactions` is what the writer does with a partition's chunks, decoding, watermarks, offsets and
-provenance included; `copy` is the COPY in it, in binary form; `copy_csv` and `copy_adbc` are the bare bounds beside it,
-the same columns as CSV and through ADBC; `keyed` has the primary key of a continuous run, `upserts` replaces every row
-of it. Runs in a schema of its own that is dropped at the end.
+One JSON document; of each way rows per second, and the processor time of a row in microseconds: `here`, and in
+PostgreSQL's process (where it runs on this machine), which other work on the machine changes less. `transactions` is
+what the writer does with a partition's chunks, decoding, watermarks, offsets and provenance included; `copy` is the
+COPY in it, in binary form; `copy_csv` and `copy_adbc` are the bare bounds beside it, the same columns as CSV and
+through ADBC; `keyed` has the primary key of a continuous run, `upserts` replaces every row of it; `count` is the look
+at all rows that the end of a run is spared. Runs in a schema of its own that is dropped at the end.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -82,6 +85,7 @@ class Bench:
         self._conn = open_session(url)
         self._url = url
         self._frame = prepared(total)
+        self._tables = [batch.table_of(batch.encode(part)) for part in self._frame.iter_slices(AT_ONCE)]
         self._run = f"benchmark-{os.getpid()}"
         self._total = total
 
@@ -101,6 +105,10 @@ class Bench:
             create_tables(self._conn, self._run, mode, {"person": PLAN})
             self.rewind()
 
+    def fresh_rows(self) -> None:
+        self.fresh("snapshot")
+        self.copy()
+
     def rewind(self) -> None:
         self._conn.execute("DELETE FROM metal.watermarks WHERE run = %s", (self._run,))
         self._conn.execute("DELETE FROM metal.consumed WHERE topic = %s", (TOPIC,))
@@ -112,18 +120,32 @@ class Bench:
         self._conn.execute("DELETE FROM metal.tasks WHERE name = %s", (TASK,))
         self._conn.execute("DELETE FROM metal.consumed WHERE topic = %s", (TOPIC,))
 
-    def timed(self, work: Callable[[], None], prepare: Callable[[], None]) -> int:
-        best = float("inf")
+    def timed(self, work: Callable[[], None], prepare: Callable[[], None]) -> dict[str, Any]:
+        took = []
         for _ in range(ROUNDS):
             prepare()
             self._conn.execute("CHECKPOINT")
-            started = time.perf_counter()
+            before = self.spent()
             work()
-            best = min(best, time.perf_counter() - started)
+            took.append([after - start for start, after in zip(before, self.spent(), strict=True)])
             stored = count(self._conn, self._run, "person")
             if stored != self._total:
                 raise SystemExit(f"{stored} rows are stored instead of {self._total}")
-        return round(self._total / best)
+        wall, here, there = map(min, zip(*took, strict=True))
+        each = 1e6 / self._total
+        return {"rows/s": round(self._total / wall), "here": round(here * each, 3), "postgres": round(there * each, 3)}
+
+    def spent(self) -> tuple[float, float, float]:
+        """Seconds on the wall, of this process and of PostgreSQL's; the last is 0 where it isn't of this machine."""
+        served = Path(f"/proc/{self._conn.info.backend_pid}")
+        ours = (served / "comm").exists() and (served / "comm").read_text().startswith("postgres")
+        there = int((served / "schedstat").read_text().split()[0]) / 1e9 if ours else 0.0
+        return time.perf_counter(), time.process_time(), there
+
+    def count(self) -> None:
+        self._conn.execute("SET max_parallel_workers_per_gather = 0")  # what helps would not be in the figure
+        count(self._conn, self._run, "person")
+        self._conn.execute("RESET max_parallel_workers_per_gather")
 
     def chunks(self, append: bool) -> Callable[[], None]:
         sent = messages(self._run, self._frame, append)
@@ -135,9 +157,9 @@ class Bench:
         return work
 
     def copy(self) -> None:
-        for part in self._frame.iter_slices(AT_ONCE):
+        for part in self._tables:
             with self._conn.transaction():
-                rows.append(self._conn, self._run, "person", PLAN, batch.table_of(batch.encode(part)), 1)
+                rows.append(self._conn, self._run, "person", PLAN, part, 1)
 
     def bare(self) -> pl.DataFrame:
         return self._frame.select(
@@ -177,6 +199,7 @@ class Bench:
                 "rows": self._total,
                 "transactions": self.timed(self.chunks(True), snapshot),
                 "copy": self.timed(self.copy, snapshot),
+                "count": self.timed(self.count, self.fresh_rows),
                 "copy_csv": self.timed(self.copy_csv, snapshot),
                 "copy_adbc": self.timed(self.copy_adbc, snapshot),
                 "keyed": self.timed(self.chunks(True), keyed),

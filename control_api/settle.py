@@ -1,5 +1,6 @@
 """What becomes of a run when nothing more is to come: prepared, failed because its counts don't add up, or ended.
 
+Rows are counted as PostgreSQL says it takes them (`metal.stored`); only where counts differ are they looked at.
 Called, with the run locked, by whatever may have been the last thing a run waited for: a producer's last batch, a
 dead letter's arrival, a replay or a discard. Calling it once too often changes nothing.
 """

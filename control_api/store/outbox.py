@@ -3,8 +3,9 @@
 A row carries its identity `_id`, its `_version` (1, or the epoch of its last change + 1), and where it comes from:
 `_source` indexes the table's sources (-1: derived) and the bits of `_changes` the table's list of (column, rule);
 both lists stand in metal.outbox_tables. The run is the schema. A snapshot's tables have no index until it is
-prepared, because an index costs a third of the speed of COPY; a continuous run edits rows from the beginning, so
-its tables have a primary key. It must not know: Kafka, and how rows come in (connectors/review) or go out (export).
+prepared, because an index costs a third of the speed of COPY, and no NOT NULL; a continuous run edits rows from the
+beginning, so its tables have a primary key. It must not know: Kafka, and how rows come in (connectors/review) or go
+out (export).
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _json(value: object) -> str:
 
 def _create(run: str, table: str, mode: str, plan: TablePlan) -> sql.Composed:
     changes = {16: "smallint", 32: "integer", 64: "bigint"}[plan.change_bits]
-    key = " PRIMARY KEY" if mode == "continuous" else ""  # not NOT NULL: COPY would look at every column of every row
+    key = " PRIMARY KEY" if mode == "continuous" else ""  # for one NOT NULL, COPY looks at every column of every row
     own = (
         sql.SQL("{} bigint" + key).format(sql.Identifier(IDENTITY)),
         sql.SQL("{} integer DEFAULT 1").format(sql.Identifier(VERSION)),
