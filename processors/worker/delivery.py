@@ -18,6 +18,7 @@ import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from processors.worker import frames
 from processors.worker.producer import BulkProducer
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class StrictConsumer(driver.Consumer):
         self.holes = 0
 
     def _new_consumer_thread(self) -> StrictThread:
+        frames.install()
         return StrictThread(self, loop=self.loop, beacon=self.beacon)
 
     def _stage(self, tp: TP) -> bool:
