@@ -89,10 +89,11 @@ def _create(run: str, table: str, mode: str, plan: TablePlan) -> sql.Composed:
     declared = (
         sql.SQL("{} " + postgres_type(kind)).format(sql.Identifier(name)) for name, kind in plan.columns.items()
     )
-    # A snapshot only adds rows: vacuum would read them all again while the run needs the cores.
-    vacuum = sql.SQL("") if mode == "continuous" else sql.SQL(" WITH (autovacuum_enabled = off)")
+    # Rows that were only added need no vacuum: it would read and write them all again while the run needs the machine.
+    # A continuous run replaces rows, too: for those it is vacuumed as any table.
+    vacuum = "autovacuum_vacuum_insert_threshold = -1" if mode == "continuous" else "autovacuum_enabled = off"
     columns = sql.SQL(", ").join((*own, *declared))
-    return sql.SQL("CREATE TABLE {} ({}){}").format(table_of(run, table), columns, vacuum)
+    return sql.SQL("CREATE TABLE {} ({}) WITH (" + vacuum + ")").format(table_of(run, table), columns)
 
 
 def plans_of(conn: Connection, run: str) -> dict[str, TablePlan]:

@@ -36,6 +36,10 @@ SETTINGS = {
     "max_wal_senders": "0",
     "wal_buffers": "64MB",
     "min_wal_size": "512MB",
+    # An epoch of a continuous run touches pages all over its tables: room for them is made before, not by who waits.
+    "bgwriter_delay": "50ms",
+    "bgwriter_lru_maxpages": "1000",
+    "bgwriter_lru_multiplier": "4",
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
     "synchronous_commit": "on",

@@ -157,6 +157,13 @@ def test_indexing_twice_and_dropping_twice(conn: Connection, run: str) -> None:
     assert outbox.plans_of(conn, run) == {}
 
 
+def test_what_was_only_added_is_not_vacuumed(conn: Connection, new_run: Callable[..., str]) -> None:
+    run = new_run("live-aaaaaaaa", mode="continuous")
+    outbox.create_tables(conn, run, "continuous", {"t": PLAN})
+    row = conn.execute("SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (f'"outbox_{run}".t',)).fetchone()
+    assert row == (["autovacuum_vacuum_insert_threshold=-1"],)  # nothing else: for rows that were replaced it is
+
+
 def test_a_name_too_long_for_a_schema_is_refused() -> None:
     assert len(outbox.schema_of("r" * 56)) == 63
     with pytest.raises(Fatal, match="too long"):
