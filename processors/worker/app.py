@@ -99,15 +99,16 @@ class Worker:
         for table in self.tables.values():
             app.tables.add(table)
         self.parts = {name: Parts(table) for name, table in self.tables.items()}
+        rules = RulesStage(directory, self.outlet)
         handlers = {
-            topics.EXTRACTED.name: ("rules", RulesStage(directory, self.outlet).handle),
+            topics.EXTRACTED.name: ("rules", rules.handle),
             topics.CLEANSED.name: ("merge", MergeStage(directory, self.outlet, self.parts["merge"]).handle),
             topics.RELATED.name: ("relate", RelateStage(directory, self.outlet, self.parts["relate"]).handle),
         }
         self.stages: dict[str, Stage] = {}
         self._stage_of: dict[str, Stage] = {}
         for topic, (name, handle) in handlers.items():
-            self.stages[name] = Stage(name, directory, handle)
+            self.stages[name] = Stage(name, directory, handle, rules.ahead if name == "rules" else None)
             self._stage_of[topic] = self.stages[name]
             self._agent(topic, self.stages[name])
         app.revoked = self._revoked

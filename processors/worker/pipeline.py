@@ -1,8 +1,9 @@
 """Runs one stage: a queue and a task for each partition, acknowledgement strictly in offset order after durability.
 
 A handler returns what has to be delivered before its event may be acknowledged, so that the next batch is worked on
-while the last one is on its way. A handler's `Fatal` halts the event's run alone; anything unforeseen ends the process,
-and whoever takes the partition over starts from what was acknowledged.
+while the last one is on its way. What needs no order may begin one batch ahead: a partition by itself keeps two cores
+busy, and what it sends stays in order. A handler's `Fatal` halts the event's run alone; anything unforeseen ends the
+process, and whoever takes the partition over starts from what was acknowledged.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -27,7 +30,9 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 Pending = Sequence[Awaitable[Any]]
-Handler = Callable[[int, int, headers.Header, bytes], Awaitable[Pending]]
+Handler = Callable[..., Awaitable[Pending]]
+Ahead = Callable[[headers.Header, bytes], Coroutine[Any, Any, Any]]
+Begun = asyncio.Task[Any] | None
 
 DEPTH = 4  # batches of one partition on their way at once
 QUEUE = 8  # batches of one partition waiting
@@ -50,12 +55,16 @@ async def in_pool(pool: Executor, what: Callable[..., T], *given: Any) -> T:
 
 
 class Stage:
-    """`handle` is called with (partition, offset, header, payload), in order within a partition."""
+    """`handle` is called with (partition, offset, header, payload), in order within a partition.
 
-    def __init__(self, name: str, directory: Directory, handle: Handler) -> None:
+    Where `ahead` has begun with a message already, `handle` gets that task as `begun`, for what comes of it.
+    """
+
+    def __init__(self, name: str, directory: Directory, handle: Handler, ahead: Ahead | None = None) -> None:
         self.name = name
         self._directory = directory
         self._handle = handle
+        self._ahead = ahead
         self._queues: dict[int, asyncio.Queue[tuple[Any, Any]]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._leaving: Callable[[], bool] = lambda: False
@@ -84,13 +93,18 @@ class Stage:
     async def _drain(self, partition: int) -> None:
         queue = self._queues[partition]
         window: deque[tuple[Any, Any, Pending]] = deque()
+        following: tuple[Any, Any, Begun] | None = None
         try:
             while True:
-                if queue.empty():
+                if following is None:
                     while window and queue.empty():
                         await self._settle(window)
-                stream, event = await queue.get()
-                window.append((stream, event, await self._process(partition, queue, event)))
+                    following = (*await queue.get(), None)
+                (stream, event, begun), following = following, None
+                if self._ahead is not None and not queue.empty():
+                    behind = queue.get_nowait()
+                    following = (*behind, self._begin(self._ahead, behind[1].message))
+                window.append((stream, event, await self._process(partition, queue, event, begun)))
                 if len(window) >= DEPTH:
                     await self._settle(window)
         except asyncio.CancelledError:
@@ -101,6 +115,16 @@ class Stage:
                 log.info("what was at work is left", stage=self.name, partition=partition, kind=type(error).__name__)
                 return
             end_process(f"the stage {self.name} can't go on with partition {partition}", error)
+        finally:
+            if following is not None and following[2] is not None:
+                following[2].cancel()
+
+    def _begin(self, ahead: Ahead, message: Any) -> Begun:
+        with suppress(Fatal):  # which is told when it is its turn
+            begun = asyncio.create_task(ahead(_header(message), message.value or b""))
+            begun.add_done_callback(lambda task: task.cancelled() or task.exception())  # it may be left, unasked
+            return begun
+        return None
 
     def _lost(self, partition: int, queue: asyncio.Queue[Any]) -> bool:
         """The partition has moved, or this worker goes: its local state may be gone under the work that goes on."""
@@ -115,26 +139,28 @@ class Stage:
         metrics.ACKED.labels(self.name).inc()
         metrics.worked()
 
-    async def _process(self, partition: int, queue: asyncio.Queue[Any], event: Any) -> Pending:
+    async def _process(self, where: int, queue: asyncio.Queue[Any], event: Any, begun: Begun) -> Pending:
         message = event.message
         delay = 0.2
         try:
-            header = headers.decode(message.headers.items() if isinstance(message.headers, dict) else message.headers)
+            header = _header(message)
         except Fatal as error:  # of no run, so there is none to halt
-            log.error("left out", topic=message.topic, partition=partition, offset=message.offset, reason=str(error))
+            log.error("left out", topic=message.topic, partition=where, offset=message.offset, reason=str(error))
             return []
         while True:
             try:
                 with metrics.STAGE_SECONDS.labels(self.name).time():
-                    return await self._handle(partition, message.offset, header, message.value or b"")
+                    handle = self._handle if begun is None else partial(self._handle, begun=begun)
+                    begun = None  # what has failed is done again from its beginning
+                    return await handle(where, message.offset, header, message.value or b"")
             except Retriable as error:
-                if self._lost(partition, queue):
+                if self._lost(where, queue):
                     raise  # Enforces: what was begun here is begun anew by whoever comes next, and not taken for done
                 log.warning("a stage waits for something outside", stage=self.name, run=header.run, error=str(error))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 5.0)
             except Fatal as error:
-                if self._lost(partition, queue):
+                if self._lost(where, queue):
                     raise  # Enforces: a run is never halted for what a worker finds that no longer has the partition
                 if self._directory.over(header.run):
                     return []  # stopped while this batch was at work: what it needs may be gone already
@@ -147,3 +173,7 @@ class Stage:
                 # Its state went from under the batch that was at work.
                 log.info("left with its run", stage=self.name, run=header.run, kind=type(error).__name__)
                 return []
+
+
+def _header(message: Any) -> headers.Header:
+    return headers.decode(message.headers.items() if isinstance(message.headers, dict) else message.headers)

@@ -23,13 +23,29 @@ class RulesStage:
         self._outlet = outlet
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="rules")
 
-    async def handle(self, partition: int, offset: int, header: Header, payload: bytes) -> list[Awaitable[Any]]:
+    async def ahead(self, header: Header, payload: bytes) -> Cleansed | None:
+        """What needs no order: the same batch gives the same outcome, whenever it is worked on."""
+        info = await self._directory.get(header.run)
+        if info is None or header.kind != "data":
+            return None
+        return await in_pool(self._pool, cleanse, payload, header, info)
+
+    async def handle(
+        self,
+        partition: int,
+        offset: int,
+        header: Header,
+        payload: bytes,
+        begun: Awaitable[Cleansed | None] | None = None,
+    ) -> list[Awaitable[Any]]:
         info = await self._directory.get(header.run)
         if info is None:
             return []
         if header.kind != "data":
             return [await self._send(info, q, header, b"") for q in range(info.partitions)]
-        cleansed = await in_pool(self._pool, cleanse, payload, header, info)
+        cleansed = await begun if begun else None
+        if cleansed is None:
+            cleansed = await in_pool(self._pool, cleanse, payload, header, info)
         metrics.RECORDS.labels("rules").inc(header.rows)
         metrics.BYTES.labels("rules").inc(len(payload))
         metrics.LAG_SECONDS.set(max(0.0, time.time() - float(header.extra.get("at") or 0.0)))

@@ -68,11 +68,12 @@ class Rig:
     """A stage at work on a stream."""
 
     handle: Any
+    ahead: Any = None
     failed: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.directory = Directory(lambda _: None, lambda run, reason: self.failed.append((run, reason)))
-        self.stage = Stage("told", self.directory, self.handle)
+        self.stage = Stage("told", self.directory, self.handle, self.ahead)
         self.stream = Stream()
         self.consumer = type("Consumer", (), {})()
         self.consumer.due = {(TOPIC, 0): 0}
@@ -266,3 +267,81 @@ def test_an_unforeseen_error_of_a_stage_ends_the_process(monkeypatch: pytest.Mon
 
     asyncio.run(play())
     assert "partition 0" in ended[0]
+
+
+def test_what_needs_no_order_begins_one_batch_ahead_and_the_rest_stays_in_order() -> None:
+    at_work: list[int] = []
+    most: list[int] = []
+    handled: list[tuple[int, Any]] = []
+
+    async def ahead(header: Header, _: bytes) -> str:
+        at_work.append(header.sequence)
+        most.append(len(at_work))
+        await asyncio.sleep(0.02 if header.sequence % 2 else 0.001)
+        at_work.remove(header.sequence)
+        return f"made of {header.sequence}"
+
+    async def handle(partition: int, offset: int, header: Header, payload: bytes, begun: Any = None) -> list[Any]:
+        made = await begun if begun else await ahead(header, payload)
+        await asyncio.sleep(0.001 if offset % 2 else 0.02)
+        handled.append((offset, made))
+        return []
+
+    async def play() -> None:
+        async with Rig(handle, ahead) as rig:
+            rig.give(*map(event, range(6)))
+            assert await rig.acknowledged(6) == list(range(6))
+
+    asyncio.run(play())
+    assert handled == [(offset, f"made of {offset}") for offset in range(6)]
+    assert max(most) == 2  # the one whose turn it is and the next one, no more
+
+
+def test_what_failed_ahead_of_its_turn_is_done_again_in_its_turn() -> None:
+    """A store that was away, or a message of nobody: neither stops the batch before it."""
+    asked: list[int] = []
+
+    async def ahead(header: Header, _: bytes) -> str:
+        asked.append(header.sequence)
+        raise Retriable("the store is away")
+
+    async def handle(partition: int, offset: int, header: Header, payload: bytes, begun: Any = None) -> list[Any]:
+        if begun:
+            await begun
+        elif offset == 0:
+            await asyncio.sleep(0.02)
+        return []
+
+    async def play() -> None:
+        async with Rig(handle, ahead) as rig:
+            rig.give(event(0), Event(Message(1, [("kind", b"?")])), event(2), event(3))
+            assert await rig.acknowledged(4) == [0, 1, 2, 3]
+            assert rig.failed == []
+
+    asyncio.run(play())
+    assert asked
+
+
+def test_what_began_ahead_ends_when_its_partition_moves() -> None:
+    ended: list[int] = []
+    started: list[int] = []
+
+    async def ahead(header: Header, _: bytes) -> None:
+        started.append(header.sequence)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(header.sequence)
+
+    async def handle(partition: int, offset: int, header: Header, _: bytes, begun: Any = None) -> list[Any]:
+        await asyncio.sleep(60)
+        return []
+
+    async def play() -> None:
+        async with Rig(handle, ahead) as rig:
+            rig.give(*map(event, range(3)))
+            await soon(lambda: bool(started))
+            rig.stage.drop({0})
+            await soon(lambda: ended == started == [1])
+
+    asyncio.run(play())
