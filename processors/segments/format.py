@@ -20,6 +20,7 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from processors.segments.sieve import Sieve
 from schemas.batch import frame_of
 from schemas.columns import HASH
 from schemas.errors import Fatal
@@ -131,6 +132,7 @@ class Segment:
     _cipher: AESGCM = field(repr=False)
     _read: Read = field(repr=False)
     _hashes: Hashes | None = field(default=None, repr=False)
+    _sieve: Sieve | None = field(default=None, repr=False)  # of hashes that are kept
 
     @property
     def blocks(self) -> int:
@@ -172,6 +174,9 @@ class Segment:
     def blocks_for(self, wanted: Hashes) -> list[int]:
         """The blocks in which rows with one of the wanted (sorted) hashes stand."""
         mine = self.hashes(keep=True)
+        if self._sieve is None:
+            self._sieve = Sieve(mine)
+        wanted = self._sieve.pass_on(wanted)
         first = np.searchsorted(mine, wanted, side="left")
         present = mine[np.minimum(first, len(mine) - 1)] == wanted if len(mine) else np.zeros(len(wanted), dtype=bool)
         if not present.any():
