@@ -104,24 +104,23 @@ def _arrow(series: pl.Series) -> pa.Array:
     return series.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def widen(fixed: pa.RecordBatch, texts: Sequence[pa.Buffer]) -> pa.Table:
-    """The table that was narrowed."""
+def widen(fixed: pa.RecordBatch, texts: Sequence[pa.Buffer], places: pa.Array | None = None) -> pa.Table:
+    """The table that was narrowed, or its rows at these places: others are passed over before they cost anything."""
     if len(texts) != texts_of(fixed.schema):
         raise Fatal(f"a batch has {texts_of(fixed.schema)} columns of texts, and {len(texts)} came with it")
     held = iter(texts)
     arrays: list[pa.Array] = []
     for field, column in zip(fixed.schema, fixed.columns, strict=True):
         was = (field.metadata or {}).get(_WAS)
-        if was is None:
-            arrays.append(column)
-        elif was not in _TYPES:
+        if was is not None and was not in _TYPES:
             raise Fatal(f"a column of a batch was {was!r}, which this version does not know")
-        elif was in _LARGE:
-            arrays.append(_text(column, next(held), was))
-        elif pa.types.is_null(column.type):
-            arrays.append(pa.nulls(len(column), _TYPES[was]))
-        else:
-            arrays.append(column.cast(_TYPES[was], safe=False))
+        if was in _LARGE:
+            column = _text(column, next(held), was)
+        if places is not None:
+            column = column.take(places)
+        if was is not None and was not in _LARGE:
+            column = column.cast(_TYPES[was], safe=False)
+        arrays.append(column)
     return pa.Table.from_arrays(arrays, names=fixed.schema.names)
 
 

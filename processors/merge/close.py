@@ -20,8 +20,6 @@ from processors.segments.walk import ranges, walk
 from schemas.columns import CHANGED, HASH, SOURCE
 
 RANGE_ROWS = 1 << 16
-MOST_ROWS = 1 << 18  # of a range, where there are so many segments that each has few rows in it
-ROWS_OF_EACH = 1024  # rows of a segment in a range: with fewer, each of its blocks would be widened again and again
 _OWN = "_own"
 
 
@@ -47,8 +45,7 @@ def close(
     new: Sequence[Segment], old: Sequence[Segment], plan: TablePlan, seed: int, generate: Generate, partitions: int = 1
 ) -> Iterator[Change]:
     """`partitions`: the rows' hashes fill one of so many equal ranges."""
-    rows = min(max(RANGE_ROWS, len(new) * ROWS_OF_EACH), MOST_ROWS)
-    for _, frame in walk(new, ranges(new, rows) * partitions):
+    for _, frame in walk(new, ranges(new, RANGE_ROWS) * partitions):
         before = _before(old, frame)
         after = _state(frame if before is None else pl.concat([before, frame]).sort(HASH), plan, seed, generate)
         if before is None:

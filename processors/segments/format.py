@@ -28,7 +28,6 @@ from schemas.narrow import Text, narrow, texts_of, widen
 
 MAGIC = b"MSG2"
 _EARLIER = b"MSG1"
-SPACE = 2**64  # of hashes
 _LENGTH = struct.Struct("<4sI")
 _SIZE = struct.Struct("<I")
 _NONCE = 12
@@ -38,6 +37,7 @@ _BLOCK_BYTES = 256 << 10  # of a block, where its rows are so wide that fewer of
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 class Block(NamedTuple):
@@ -199,8 +199,7 @@ class Segment:
     def all(self) -> pl.DataFrame | None:
         if not self.rows:
             return None
-        table, hashes = joined([self.block(number) for number in range(self.blocks)])
-        return _hashed(frame_of(table), hashes)
+        return chosen([self.block(number) for number in range(self.blocks)], lambda hashes: hashes >= 0)
 
 
 def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
@@ -208,43 +207,34 @@ def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
     near = [block for segment in segments for block in segment.near(wanted)]
     if not near:
         return None
-    table, hashes = joined(near)
-    present = wanted[np.searchsorted(wanted[:-1], hashes)] == hashes
-    # Of a block few rows are wanted, so they are picked before anything becomes a frame.
-    return _hashed(frame_of(table.filter(pa.array(present)).combine_chunks()), hashes[present])
+    return chosen(near, lambda hashes: wanted[np.searchsorted(wanted[:-1], hashes)] == hashes)
 
 
-def joined(blocks: Sequence[Block]) -> tuple[pa.Table, Hashes]:
-    """The rows of blocks as they were before they were narrowed, and their hashes: all at once costs least."""
+def chosen(blocks: Sequence[Block], choose: Callable[[Hashes], Mask]) -> pl.DataFrame | None:
+    """The rows of blocks whose hashes are chosen, sorted by them; None where there is none.
+
+    Of a block few rows may be wanted, so they are picked before anything is widened. Blocks that were narrowed alike
+    are joined: all at once costs least.
+    """
     alike: dict[str, list[Block]] = {}
     for block in blocks:
         alike.setdefault(block.layout, []).append(block)
-    tables = [_widened(some) for some in alike.values()]
-    hashes = np.concatenate([block.hashes for some in alike.values() for block in some])
-    return pa.concat_tables(tables), hashes
+    found = [frame for some in alike.values() if (frame := _chosen(some, choose)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return pl.concat(found, rechunk=True).sort(HASH, maintain_order=True)
 
 
-def _widened(blocks: list[Block]) -> pa.Table:
-    fixed = pa.concat_batches([block.fixed for block in blocks])
-    return widen(fixed, [pa.py_buffer(b"".join(texts)) for texts in zip(*(b.texts for b in blocks), strict=True)])
-
-
-def _hashed(frame: pl.DataFrame, hashes: Hashes) -> pl.DataFrame:
-    return frame.with_columns(pl.Series(HASH, hashes, dtype=pl.UInt64))
-
-
-def picked(blocks: Sequence[Block], begin: int, end: int) -> pl.DataFrame | None:
-    """The rows of blocks whose hash is in a range, sorted by it."""
-    table, hashes = joined(blocks)
-    within = hashes >= np.uint64(begin)
-    if end < SPACE:
-        within &= hashes < np.uint64(end)
-    places = np.flatnonzero(within)
+def _chosen(blocks: list[Block], choose: Callable[[Hashes], Mask]) -> pl.DataFrame | None:
+    hashes = np.concatenate([block.hashes for block in blocks])
+    places = np.flatnonzero(choose(hashes))
     if not len(places):
         return None
     places = places[np.argsort(hashes[places], kind="stable")]
-    rows = frame_of(table).rechunk()  # picking from several chunks takes six times as long
-    return _hashed(rows[places], hashes[places])
+    fixed = pa.concat_batches([block.fixed for block in blocks])
+    texts = [pa.py_buffer(b"".join(pieces)) for pieces in zip(*(block.texts for block in blocks), strict=True)]
+    frame = frame_of(widen(fixed, texts, pa.array(places)))
+    return frame.with_columns(pl.Series(HASH, hashes[places], dtype=pl.UInt64))
 
 
 def open_segment(read: Read, key: bytes) -> Segment:

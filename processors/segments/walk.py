@@ -8,11 +8,14 @@ however the rows are spread over segments.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+import numpy as np
 import polars as pl
 
-from processors.segments.format import SPACE, Block, Segment, picked
+from processors.segments.format import Block, Hashes, Mask, Segment, chosen
 
+SPACE = 2**64  # of hashes
 RANGE_BYTES = 64 << 20  # narrowed and not packed
 
 
@@ -50,5 +53,10 @@ def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.Data
     for number in range(count):
         begin, end = number * SPACE // count, (number + 1) * SPACE // count
         blocks = [block for cursor in cursors for block in cursor.until(end)]
-        if blocks and (found := picked(blocks, begin, end)) is not None:
+        if blocks and (found := chosen(blocks, partial(_between, begin, end))) is not None:
             yield number, found
+
+
+def _between(begin: int, end: int, hashes: Hashes) -> Mask:
+    within: Mask = hashes >= np.uint64(begin)
+    return within if end == SPACE else within & (hashes < np.uint64(end))
