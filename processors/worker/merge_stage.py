@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,7 @@ import polars as pl
 from connectors.failpoints import hit
 from processors.merge.close import Change, close
 from processors.plan import TablePlan
+from processors.segments.format import Segment
 from processors.worker import metrics
 from processors.worker.corrections import generate as _generate
 from processors.worker.directory import Directory, RunInfo
@@ -30,6 +32,7 @@ from schemas.headers import FINAL, Header
 from schemas.placement import seed
 
 CLOSES = 2  # partitions that close at once: each holds a block of every segment of its own
+MANY = 256  # segments of which the blocks are held for one partition at a time
 FEW = 1 << 14  # new rows up to which a close mostly reads single old ones
 WINDOW = 4  # batches sent and not yet known to be durable
 
@@ -44,6 +47,7 @@ class MergeStage:
         # first one's rows would not be on their way while the second one's are read.
         self._few = ThreadPoolExecutor(1, thread_name_prefix="merge-few")
         self._closing = asyncio.Semaphore(CLOSES)
+        self._many = asyncio.Lock()
 
     async def handle(self, partition: int, offset: int, header: Header, payload: bytes) -> list[Awaitable[Any]]:
         info = await self._directory.get(header.run)
@@ -93,6 +97,13 @@ class MergeStage:
         new = part.segments(table.name, after=boundary)
         if not new:
             return
+        async with self._many if len(new) > MANY else nullcontext():
+            await self._send_changes(part, table, new, window)
+
+    async def _send_changes(
+        self, part: RunPart, table: TablePlan, new: Sequence[Segment], window: deque[Awaitable[Any]]
+    ) -> None:
+        boundary = part.progress.boundary
         old = part.segments(table.name, upto=boundary)
         counts = part.progress.counts.setdefault(table.name, {})
         key = part.info.key
