@@ -84,6 +84,15 @@ def test_what_was_changed_is_refused_or_another_table(data: st.DataObject) -> No
         assert batch.table_of(bytes(payload)).num_columns == 3
 
 
+def test_a_batch_of_an_earlier_version_is_read() -> None:
+    """One stream of Arrow's own, packed by lz4."""
+    frame = frame_of([dict.fromkeys(SCHEMA), {**dict.fromkeys(SCHEMA), "string": "x", "int64": 1}])
+    table, sink = frame.to_arrow(compat_level=pl.CompatLevel.oldest()), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(table)
+    assert batch.decode(bytes(sink.getvalue())).equals(frame)
+
+
 def test_pieces_leave_as_one() -> None:
     one = pl.DataFrame({"a": [1, 2]})
     assert batch.encode(pl.concat([one, one], rechunk=False)) == batch.encode(pl.DataFrame({"a": [1, 2, 1, 2]}))
