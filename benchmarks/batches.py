@@ -23,15 +23,16 @@ import polars as pl
 import pyarrow as pa
 
 from benchmarks import people
+from processors.merge.close import RANGE_ROWS
 from processors.segments.format import build, from_bytes
 from processors.segments.walk import ranges, walk
+from processors.worker.cleanse import BLOCK_ROWS
 from schemas import batch
 from schemas.columns import CHANGED, HASH, SOURCE, WEIGHT
 
 KEY = bytes(range(32))
 RUNS = 5
 PARTS = 3  # partitions of a run
-RANGE = 1 << 16
 TYPES = {"id": pl.Int64, "age": pl.Int64, "salary": pl.Float64}
 
 
@@ -96,8 +97,8 @@ def main() -> None:
             payloads = timed(f"{name}_encode", lambda encode=encode: [encode(frame) for frame in frames])
             timed(f"{name}_decode", lambda decode=decode, made=payloads: [decode(one) for one in made])
             sizes[name] = round(sum(map(len, payloads)) / count, 1)
-        segments = timed("segment_build", lambda: [[build(one, KEY, 512) for one in part] for part in parts])
-        for name, size in (("segment_walk", RANGE), ("segment_walk_in_small_ranges", RANGE // 5)):
+        segments = timed("segment_build", lambda: [[build(one, KEY, BLOCK_ROWS) for one in part] for part in parts])
+        for name, size in (("segment_walk", RANGE_ROWS), ("segment_walk_in_small_ranges", RANGE_ROWS // 5)):
             timed(name, lambda size=size, made=segments: walked(made, size))
         sizes["segment"] = round(sum(len(one) for part in segments for one in part) / count, 1)
     told = {name: round(statistics.median(taken), 3) for name, taken in seconds.items()}

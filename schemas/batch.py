@@ -18,7 +18,6 @@ from schemas.narrow import narrow, texts_of, widen
 
 MAX_ROWS: Final = 65_536
 PIECE_BYTES: Final = 8 << 20  # of rows in memory that go into one message
-MAX_BYTES: Final = 4 * 1024 * 1024  # what a batch aims at; a record larger than that goes alone
 
 _SIZE: Final = b"size"  # of a text that is packed
 _CODEC: Final = pa.Codec("lz4_raw")

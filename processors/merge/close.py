@@ -52,7 +52,7 @@ def close(
             gone = pl.DataFrame(schema={IDENT: pl.UInt64})
             yield Change(after.rows, gone, after.counts, after.rejected, fresh=True)
             continue
-        was = _state(before.sort(HASH), plan, seed, generate)
+        was = _state(before, plan, seed, generate)
         upserts, gone = differences(was.rows, after.rows, plan.carried)
         rejected = after.rejected
         if rejected.height and was.rejected.height:

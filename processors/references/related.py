@@ -13,7 +13,7 @@ import polars as pl
 
 from processors.merge.resolve import IDENT
 from processors.references.survivors import Reference, survivors_and_reasons
-from processors.segments.format import Segment, wanted
+from processors.segments.format import Segment, lookup, wanted
 from processors.segments.walk import ranges, walk
 from schemas.columns import HASH, OP, POSITION
 
@@ -91,14 +91,12 @@ def rows_of(segments: Sequence[Segment], identities: pl.DataFrame, everything: b
     """The whole rows of these identities, in ranges; `everything`: most of what is there is wanted, so walk it."""
     keys = identities.select(HASH, POSITION)
     if everything:
-        count = ranges(segments, RANGE_ROWS)
-        for _, frame in walk(segments, count):
-            found = frame.join(keys, on=[HASH, POSITION], how="semi")
-            if found.height:
-                yield found
+        for _, frame in walk(segments, ranges(segments, RANGE_ROWS)):
+            there = frame.join(keys, on=[HASH, POSITION], how="semi")
+            if there.height:
+                yield there
         return
     for part in keys.sort(HASH).iter_slices(RANGE_ROWS):
-        hashes = wanted([part])
-        frames = [frame for frame in (segment.lookup(hashes) for segment in segments) if frame is not None]
-        if frames:
-            yield pl.concat(frames).join(part, on=[HASH, POSITION], how="semi")
+        found = lookup(segments, wanted([part]))
+        if found is not None:
+            yield found.join(part, on=[HASH, POSITION], how="semi")

@@ -20,7 +20,7 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from processors.segments.sieve import Sieve
+from processors.segments.sieve import Hashes, Sieve
 from schemas.batch import frame_of
 from schemas.columns import HASH
 from schemas.errors import Fatal
@@ -36,7 +36,6 @@ _CODEC = pa.Codec("lz4_raw")
 _BLOCK_BYTES = 256 << 10  # of a block, where its rows are so wide that fewer of them are more
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
-Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
@@ -188,10 +187,6 @@ class Segment:
             numbers.update(range(start, end + 1))
         return sorted(numbers)
 
-    def lookup(self, wanted: Hashes) -> pl.DataFrame | None:
-        """The rows whose hash is wanted, or None where there is none."""
-        return lookup([self], wanted)
-
     def near(self, wanted: Hashes) -> Iterator[Block]:
         """The blocks in which wanted rows stand, whole."""
         return map(self.block, self.blocks_for(wanted))
@@ -203,7 +198,7 @@ class Segment:
 
 
 def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
-    """The rows of several segments of one table whose hash is wanted (sorted), or None where there is none."""
+    """The rows of several segments of one table whose hash is wanted (sorted), by hash; None where there is none."""
     near = [block for segment in segments for block in segment.near(wanted)]
     if not near:
         return None

@@ -13,7 +13,8 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from processors.segments.format import Block, Hashes, Mask, Segment, chosen
+from processors.segments.format import Block, Mask, Segment, chosen
+from processors.segments.sieve import Hashes
 
 SPACE = 2**64  # of hashes
 RANGE_BYTES = 64 << 20  # narrowed and not packed

@@ -93,8 +93,7 @@ class MergeStage:
         metrics.EPOCH_SECONDS.labels("merge").observe(time.monotonic() - started)
 
     async def _close_table(self, part: RunPart, table: TablePlan, window: deque[Awaitable[Any]]) -> None:
-        boundary = part.progress.boundary
-        new = part.segments(table.name, after=boundary)
+        new = part.segments(table.name, after=part.progress.boundary)
         if not new:
             return
         async with self._many if len(new) > MANY else nullcontext():
@@ -103,37 +102,40 @@ class MergeStage:
     async def _send_changes(
         self, part: RunPart, table: TablePlan, new: Sequence[Segment], window: deque[Awaitable[Any]]
     ) -> None:
-        boundary = part.progress.boundary
-        old = part.segments(table.name, upto=boundary)
+        old = part.segments(table.name, upto=part.progress.boundary)
         counts = part.progress.counts.setdefault(table.name, {})
         key = part.info.key
         changes = close(new, old, table, seed(key, "content"), _generate(part.info, table.name), part.info.partitions)
         shaped = self._shaped(changes, part, table)
         pool = self._few if sum(segment.rows for segment in new) <= FEW else self._pool
-        extra: dict[str, Any] = {}
         while True:
             found = await in_pool(pool, next, shaped, None)
             if found is None:
                 return
-            if isinstance(found, Change):
-                add_counts(counts, found.counts)
-                if found.rejected.height:
-                    window.extend(await self._reject(part, table, found.rejected))
-                extra = {"append": True} if found.fresh else {}
+            change, piece = found
+            if piece is None:
+                add_counts(counts, change.counts)
+                if change.rejected.height:
+                    window.extend(await self._reject(part, table, change.rejected))
             else:
-                await self._emit(part, "data", table.name, found[0], part.progress.closes, extra, found[1], window)
+                rows, payload = piece
+                extra = {"append": True} if change.fresh else {}
+                await self._emit(part, "data", table.name, rows, part.progress.closes, extra, payload, window)
                 hit("worker.mid_epoch")
 
-    def _shaped(self, changes: Iterator[Change], part: RunPart, table: TablePlan) -> Iterator[Change | Piece]:
-        """Each change, and then what is sent of it."""
+    def _shaped(
+        self, changes: Iterator[Change], part: RunPart, table: TablePlan
+    ) -> Iterator[tuple[Change, Piece | None]]:
+        """Each change by itself, and then with each piece that is sent of it."""
         info, progress = part.info, part.progress
         for change in changes:
-            yield change
+            yield change, None
             if change.upserts.height or change.gone.height:
                 if info.plan.relational:
-                    yield from related(change.upserts, change.gone, table, info, progress.closes)
+                    pieces = related(change.upserts, change.gone, table, info, progress.closes)
                 else:
-                    yield from prepared(change.upserts, change.gone, table.output_plan, info, change.fresh)
+                    pieces = prepared(change.upserts, change.gone, table.output_plan, info, change.fresh)
+                yield from ((change, piece) for piece in pieces)
 
     async def _reject(self, part: RunPart, table: TablePlan, rejected: pl.DataFrame) -> list[Awaitable[Any]]:
         letters = merged_letters(rejected, table, part.info)

@@ -16,7 +16,6 @@ from processors.segments.walk import ranges, walk
 from processors.worker.directory import RunInfo
 from processors.worker.ledger import OWN, Name, Progress, mergeable, pack, segment_start, unpack_progress, visible
 from processors.worker.table import SegmentTable
-from schemas.columns import HASH
 from schemas.headers import FINAL
 
 BLOCK_ROWS = 256  # of a segment that stays for point reads, as in cleanse
@@ -156,7 +155,7 @@ class RunPart:
     def _merged(self, parts: list[Name]) -> bytes:
         segments = [self._segment(name) for name in parts]
         frames = [frame for _, frame in walk(segments, ranges(segments, 1 << 18))]
-        return build(pl.concat(frames).sort(HASH, maintain_order=True), self.info.key, BLOCK_ROWS)
+        return build(pl.concat(frames), self.info.key, BLOCK_ROWS)
 
 
 def _progress(path: Path) -> Progress:

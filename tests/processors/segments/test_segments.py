@@ -43,7 +43,7 @@ def test_rows_come_back(values: list[int], block_rows: int) -> None:
 def test_a_point_read_finds_exactly_the_wanted(values: list[int], others: list[int], block_rows: int) -> None:
     frame = frame_of(values)
     wanted = np.unique(np.array(others + values[::2], dtype=np.uint64))
-    found = from_bytes(build(frame, KEY, block_rows), KEY).lookup(wanted)
+    found = lookup([from_bytes(build(frame, KEY, block_rows), KEY)], wanted)
     expected = frame.filter(pl.col(HASH).is_in(wanted.tolist()))
     assert same(found if found is not None else frame.clear(), expected)
 
