@@ -104,24 +104,36 @@ def _arrow(series: pl.Series) -> pa.Array:
     return series.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def widen(fixed: pa.RecordBatch, texts: Sequence[pa.Buffer], places: pa.Array | None = None) -> pa.Table:
-    """The table that was narrowed, or its rows at these places: others are passed over before they cost anything."""
-    if len(texts) != texts_of(fixed.schema):
-        raise Fatal(f"a batch has {texts_of(fixed.schema)} columns of texts, and {len(texts)} came with it")
-    held = iter(texts)
-    arrays: list[pa.Array] = []
-    for field, column in zip(fixed.schema, fixed.columns, strict=True):
-        was = (field.metadata or {}).get(_WAS)
-        if was is not None and was not in _TYPES:
-            raise Fatal(f"a column of a batch was {was!r}, which this version does not know")
-        if was in _LARGE:
-            column = _text(column, next(held), was)
-        if places is not None:
-            column = column.take(places)
-        if was is not None and was not in _LARGE:
-            column = column.cast(_TYPES[was], safe=False)
-        arrays.append(column)
-    return pa.Table.from_arrays(arrays, names=fixed.schema.names)
+def widen(fixed: pa.RecordBatch, texts: Sequence[pa.Buffer]) -> pa.Table:
+    """The table that was narrowed."""
+    return Narrowed(fixed, texts).take(None)
+
+
+class Narrowed:
+    """A narrowed table of which some rows are wanted: others are passed over before they cost anything."""
+
+    def __init__(self, fixed: pa.RecordBatch, texts: Sequence[pa.Buffer]) -> None:
+        if len(texts) != texts_of(fixed.schema):
+            raise Fatal(f"a batch has {texts_of(fixed.schema)} columns of texts, and {len(texts)} came with it")
+        held = iter(texts)
+        self._names = fixed.schema.names
+        self._columns: list[tuple[pa.Array, pa.DataType | None]] = []  # with the type that is still to be given back
+        for field, column in zip(fixed.schema, fixed.columns, strict=True):
+            was = (field.metadata or {}).get(_WAS)
+            if was is not None and was not in _TYPES:
+                raise Fatal(f"a column of a batch was {was!r}, which this version does not know")
+            if was in _LARGE:
+                self._columns.append((_text(column, next(held), was), None))
+            else:
+                self._columns.append((column, None if was is None else _TYPES[was]))
+
+    def take(self, places: pa.Array | None) -> pa.Table:
+        """The rows at these places, or all."""
+        arrays = []
+        for column, kind in self._columns:
+            taken = column if places is None else column.take(places)
+            arrays.append(taken if kind is None else taken.cast(kind, safe=False))
+        return pa.Table.from_arrays(arrays, names=self._names)
 
 
 def texts_of(schema: pa.Schema) -> int:

@@ -11,7 +11,6 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -20,11 +19,11 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from processors.segments.blocks import SPACE, Block, Sorted, chosen
 from processors.segments.sieve import Hashes, Sieve
-from schemas.batch import frame_of
 from schemas.columns import HASH
 from schemas.errors import Fatal
-from schemas.narrow import Text, narrow, texts_of, widen
+from schemas.narrow import Text, narrow, texts_of
 
 MAGIC = b"MSG2"
 _EARLIER = b"MSG1"
@@ -36,16 +35,6 @@ _CODEC = pa.Codec("lz4_raw")
 _BLOCK_BYTES = 256 << 10  # of a block, where its rows are so wide that fewer of them are more
 
 Read = Callable[[int, int], bytes]  # (offset, length) -> bytes
-Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-
-class Block(NamedTuple):
-    """Some rows of a segment, as they were narrowed."""
-
-    fixed: pa.RecordBatch
-    texts: list[pa.Buffer]
-    hashes: Hashes
-    layout: str  # the same for blocks that were narrowed alike
 
 
 def _seal(cipher: AESGCM, payload: bytes | memoryview) -> bytes:
@@ -192,9 +181,7 @@ class Segment:
         return map(self.block, self.blocks_for(wanted))
 
     def all(self) -> pl.DataFrame | None:
-        if not self.rows:
-            return None
-        return chosen([self.block(number) for number in range(self.blocks)], lambda hashes: hashes >= 0)
+        return Sorted(map(self.block, range(self.blocks))).below(SPACE)
 
 
 def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
@@ -203,33 +190,6 @@ def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:
     if not near:
         return None
     return chosen(near, lambda hashes: wanted[np.searchsorted(wanted[:-1], hashes)] == hashes)
-
-
-def chosen(blocks: Sequence[Block], choose: Callable[[Hashes], Mask]) -> pl.DataFrame | None:
-    """The rows of blocks whose hashes are chosen, sorted by them; None where there is none.
-
-    Of a block few rows may be wanted, so they are picked before anything is widened. Blocks that were narrowed alike
-    are joined: all at once costs least.
-    """
-    alike: dict[str, list[Block]] = {}
-    for block in blocks:
-        alike.setdefault(block.layout, []).append(block)
-    found = [frame for some in alike.values() if (frame := _chosen(some, choose)) is not None]
-    if len(found) < 2:
-        return found[0] if found else None
-    return pl.concat(found, rechunk=True).sort(HASH, maintain_order=True)
-
-
-def _chosen(blocks: list[Block], choose: Callable[[Hashes], Mask]) -> pl.DataFrame | None:
-    hashes = np.concatenate([block.hashes for block in blocks])
-    places = np.flatnonzero(choose(hashes))
-    if not len(places):
-        return None
-    places = places[np.argsort(hashes[places], kind="stable")]
-    fixed = pa.concat_batches([block.fixed for block in blocks])
-    texts = [pa.py_buffer(b"".join(pieces)) for pieces in zip(*(block.texts for block in blocks), strict=True)]
-    frame = frame_of(widen(fixed, texts, pa.array(places)))
-    return frame.with_columns(pl.Series(HASH, hashes[places], dtype=pl.UInt64))
 
 
 def open_segment(read: Read, key: bytes) -> Segment:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from processors.segments import walk as walking
+from processors.segments.blocks import Block, Sorted
 from processors.segments.format import build, from_bytes, lookup
 from processors.segments.walk import RANGE_BYTES, ranges, walk
 from schemas.columns import HASH
@@ -57,11 +61,16 @@ def test_a_point_read_of_several_segments(parts: list[list[int]], others: list[i
     assert same(found if found is not None else expected.clear(), expected)
 
 
-@given(st.lists(hashes, max_size=5), st.integers(1, 12), st.integers(1, 9))
-def test_a_walk_gives_each_hash_once_and_in_order(parts: list[list[int]], count: int, block_rows: int) -> None:
+@given(st.lists(hashes, max_size=5), st.integers(1, 12), st.integers(1, 9), st.sampled_from([1, 100, 300, 10**9]))
+def test_a_walk_gives_each_hash_once_and_in_order(
+    parts: list[list[int]], count: int, block_rows: int, joined: int
+) -> None:
+    """However few or many ranges blocks are put together for."""
     frames = [frame_of(part) for part in parts]
     segments = [from_bytes(build(frame, KEY, block_rows), KEY) for frame in frames]
-    walked = [frame for _, frame in walk(segments, count)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walking, "JOINED_BYTES", joined)
+        walked = [frame for _, frame in walk(segments, count)]
     last = -1
     for frame in walked:
         column = frame.get_column(HASH).to_list()
@@ -78,6 +87,31 @@ def test_ranges_do_not_depend_on_how_rows_are_spread(values: list[int], count: i
     whole = [(n, sorted(f.get_column("text"))) for n, f in walk([from_bytes(build(frame, KEY, 4), KEY)], count)]
     spread = [from_bytes(build(frame.gather_every(pieces, i), KEY, 3), KEY) for i in range(pieces)]
     assert [(n, sorted(f.get_column("text"))) for n, f in walk(spread, count)] == whole
+
+
+def test_blocks_are_joined_for_several_ranges_and_each_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in a third of the space, as a partition's are, and joined for as many bytes as is said."""
+    rows, count = 3_000, 60
+    frame = frame_of([number * (2**64 // 3 // rows) for number in range(rows)])
+    segments = [from_bytes(build(frame.gather_every(30, i), KEY, 10), KEY) for i in range(30)]
+    size = sum(segment.size for segment in segments)
+    joined: list[int] = []
+    make = walking.Sorted
+
+    def counted(blocks: Iterable[Block], begin: int) -> Sorted:
+        held = list(blocks)
+        joined.append(len(held))
+        return make(held, begin)
+
+    monkeypatch.setattr(walking, "Sorted", counted)
+    for times, most in ((1, 1), (4, 4), (20, 20)):  # 20 of 60 ranges have rows
+        joined.clear()
+        monkeypatch.setattr(walking, "JOINED_BYTES", size // 20 * times)
+        found = pl.concat([rows for _, rows in walk(segments, count)])
+        assert same(found, frame)
+        filled = [blocks for blocks in joined if blocks]
+        assert 20 / most <= len(filled) <= 20 / most * 1.5 + 1
+        assert sum(filled) <= 300 + 30 * len(filled)  # of 300 blocks; of a segment one may wait
 
 
 WIDE = {

@@ -1,0 +1,98 @@
+"""Opened blocks of segments, and their rows together by hash.
+
+Of a block few rows may be wanted, so they are picked before anything is widened. Blocks that were narrowed alike are
+joined: all at once costs least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from processors.segments.sieve import Hashes
+from schemas.batch import frame_of
+from schemas.columns import HASH
+from schemas.narrow import Narrowed
+
+SPACE: Final = 2**64  # of hashes
+
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Places = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+class Block(NamedTuple):
+    """Some rows of a segment, as they were narrowed."""
+
+    fixed: pa.RecordBatch
+    texts: list[pa.Buffer]
+    hashes: Hashes
+    layout: str  # the same for blocks that were narrowed alike
+
+
+class _Joined:
+    def __init__(self, blocks: list[Block]) -> None:
+        self.hashes: Hashes = np.concatenate([block.hashes for block in blocks])
+        fixed = pa.concat_batches([block.fixed for block in blocks])
+        texts = [pa.py_buffer(b"".join(pieces)) for pieces in zip(*(block.texts for block in blocks), strict=True)]
+        self._rows = Narrowed(fixed, texts)
+
+    def take(self, places: Places) -> pl.DataFrame:
+        frame = frame_of(self._rows.take(pa.array(places)))
+        return frame.with_columns(pl.Series(HASH, self.hashes[places], dtype=pl.UInt64))
+
+
+def _joined(blocks: Iterable[Block]) -> list[_Joined]:
+    alike: dict[str, list[Block]] = {}
+    for block in blocks:
+        alike.setdefault(block.layout, []).append(block)
+    return [_Joined(some) for some in alike.values()]
+
+
+def _together(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
+    if len(frames) < 2:
+        return frames[0] if frames else None
+    return pl.concat(frames, rechunk=True).sort(HASH, maintain_order=True)
+
+
+def chosen(blocks: Iterable[Block], choose: Callable[[Hashes], Mask]) -> pl.DataFrame | None:
+    """The rows of blocks whose hashes are chosen, sorted by them; None where there is none."""
+    found: list[pl.DataFrame] = []
+    for joined in _joined(blocks):
+        places = np.flatnonzero(choose(joined.hashes))
+        if len(places):
+            found.append(joined.take(places[np.argsort(joined.hashes[places], kind="stable")]))
+    return _together(found)
+
+
+class Sorted:
+    """The rows of blocks from the hash `begin` on, as far as is asked each time."""
+
+    def __init__(self, blocks: Iterable[Block], begin: int = 0) -> None:
+        self._parts = [_Rest(joined, begin) for joined in _joined(blocks)]
+
+    def below(self, end: int) -> pl.DataFrame | None:
+        """Those that were not given yet and whose hash is below `end`, sorted by hash; None where there is none."""
+        return _together([frame for part in self._parts if (frame := part.below(end)) is not None])
+
+
+class _Rest:
+    """The rows of one layout that were not given yet."""
+
+    def __init__(self, joined: _Joined, begin: int) -> None:
+        self._joined = joined
+        order = np.argsort(joined.hashes, kind="stable")
+        hashes = joined.hashes[order]
+        first = np.searchsorted(hashes, np.uint64(begin))
+        self._places, self._hashes = order[first:], hashes[first:]
+
+    def below(self, end: int) -> pl.DataFrame | None:
+        count = len(self._hashes) if end >= SPACE else int(np.searchsorted(self._hashes, np.uint64(end)))
+        if not count:
+            return None
+        places = self._places[:count]
+        self._places, self._hashes = self._places[count:], self._hashes[count:]
+        return self._joined.take(places)
