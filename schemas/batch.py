@@ -17,7 +17,7 @@ from schemas.errors import Fatal
 from schemas.narrow import narrow, texts_of, widen
 
 MAX_ROWS: Final = 65_536
-PIECE_BYTES: Final = 8 << 20  # of rows in memory that go into one message
+PIECE_BYTES: Final = 10 << 20  # of rows that go into one message, at most; a message may take 16 MiB
 
 _SIZE: Final = b"size"  # of a text that is packed
 _CODEC: Final = pa.Codec("lz4_raw")
@@ -63,12 +63,20 @@ def _pays(data: pa.Buffer) -> bool:
     return bool(some.size) and bool(_CODEC.compress(some).size < _PAYS * some.size)
 
 
+def most_bytes(frame: pl.DataFrame) -> int:
+    """No batch of these rows is larger, but for what describes its columns: of texts, lengths are not in the estimate."""
+    texts = sum(kind in (pl.String, pl.Binary) for kind in frame.dtypes)
+    return int(frame.estimated_size()) + 4 * texts * frame.height
+
+
 def pieces(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Parts of a frame that fit a message each, in order, one at least; a record larger than that goes alone."""
-    count = max(1, -(-int(frame.estimated_size()) // PIECE_BYTES), -(-frame.height // MAX_ROWS))
-    size = max(1, -(-frame.height // count))
-    for start in range(0, max(1, frame.height), size):
-        yield frame.slice(start, size)
+    count = max(1, -(-most_bytes(frame) // PIECE_BYTES), -(-frame.height // MAX_ROWS))
+    if count == 1 or frame.height < 2:
+        yield frame
+        return
+    for part in frame.iter_slices(-(-frame.height // count)):
+        yield from pieces(part)  # again, since some may be wider than others
 
 
 def decode(payload: bytes | memoryview) -> pl.DataFrame:

@@ -17,7 +17,7 @@ import structlog
 from connectors.connect import metrics
 from connectors.connect.lane_state import LaneState
 from connectors.connect.pace import Pace
-from connectors.connect.pieces import left, pieces
+from connectors.connect.pieces import Sent, pieces
 from connectors.connect.recover import read_back
 from connectors.connect.sender import Sender
 from connectors.failpoints import hit
@@ -183,37 +183,38 @@ class LaneReader:
     def read_split(self, planned: PlannedSplit, tick: Callable[[], None]) -> Iterator[None]:
         """From where the log says to the split's present end; yields after every chunk."""
         source = self.source(planned.table, planned.source)
-        at = self.state.positions.get(planned.split, {"position": None, "skip": 0})
+        at = self.state.positions.get(planned.split, {"position": None})
         split = Split(planned.spec["name"], planned.spec["size"], planned.spec["spec"])
-        skip = at["skip"]
+        sent = Sent(at.get("skip", 0), at.get("skip_rejects", 0))
         position = at["position"]
         for chunk in source.read(split, position):
             if not self.going():
                 return
-            self._send_chunk(planned, chunk, position, skip)
-            position, skip = chunk.position, left(chunk, skip)
+            self._send_chunk(planned, chunk, position, sent)
+            position, sent = chunk.position, sent.behind(chunk)
             tick()
             if time.monotonic() - self._saved > 1.0:
                 self.save()
             yield
 
-    def _send_chunk(self, planned: PlannedSplit, chunk: Chunk, before: Any, skip: int) -> None:
-        """In pieces that fit a message; a piece but the last says how many rows of the chunk went before it."""
-        parts = list(pieces(chunk.frame, skip))
-        for number, (end, piece) in enumerate(parts):
+    def _send_chunk(self, planned: PlannedSplit, chunk: Chunk, before: Any, sent: Sent) -> None:
+        """In pieces that fit a message; a piece but the last says how much of the chunk went before it."""
+        parts = pieces(chunk, sent)
+        for number, (rows, rejects, done) in enumerate(parts):
             last = number == len(parts) - 1
-            rejects = chunk.rejects if last else chunk.rejects.clear()
+            at = sent.behind(chunk) if last else done
             extra = {
                 "split": planned.split,
                 "source": list(self.run.spec.tables[planned.table].sources).index(planned.source),
                 "name": planned.source,
                 "position": chunk.position if last else before,
-                "skip": left(chunk, skip) if last else end,
+                "skip": at.rows,
+                "skip_rejects": at.rejects,
                 "rejects": rejects.height,
                 "at": time.time(),
             }
-            header = self.header("data", planned.table, piece.height + rejects.height, 0, extra)
-            self.send(header, extracted.seal(piece, rejects, self.around.key))
+            header = self.header("data", planned.table, rows.height + rejects.height, 0, extra)
+            self.send(header, extracted.seal(rows, rejects, self.around.key))
             metrics.RECORDS.inc(header.rows)
             metrics.REJECTED.inc(rejects.height)
 

@@ -17,7 +17,7 @@ class LaneState:
     generation: int = 0
     sequence: int = -1
     epoch: int = -1  # of the last barrier
-    positions: dict[str, dict[str, Any]] = field(default_factory=dict)  # split -> {position, skip}
+    positions: dict[str, dict[str, Any]] = field(default_factory=dict)  # split -> {position, skip, skip_rejects}
     read: dict[str, dict[str, int]] = field(default_factory=dict)  # table -> {read, rejected}
 
     def apply(self, header: Header) -> bool:
@@ -34,7 +34,8 @@ class LaneState:
             self.epoch = header.epoch
             return True
         extra = header.extra
-        self.positions[extra["split"]] = {"position": extra["position"], "skip": extra["skip"]}
+        at: dict[str, Any] = {key: extra[key] for key in ("position", "skip", "skip_rejects") if key in extra}
+        self.positions[extra["split"]] = at
         counts = self.read.setdefault(header.table, {"read": 0, "rejected": 0})
         counts["read"] += header.rows
         counts["rejected"] += extra["rejects"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -74,7 +74,8 @@ class RulesStage:
         return await self._outlet.send(topics.CLEANSED.name, where, header, payload)
 
 
-LETTERS = 500  # in one message
+LETTERS = 500  # in one message, at most
+LETTER_BYTES = 8 << 20  # of records in one message; one that is larger goes alone
 
 
 async def send_letters(
@@ -82,14 +83,22 @@ async def send_letters(
 ) -> list[Awaitable[Any]]:
     where = topics.partition_of(info.run, 0, outlet.partitions)
     pending = []
-    for start in range(0, len(letters), LETTERS):
-        event = {
-            "run": info.run,
-            "task": info.task,
-            "table": table,
-            "stage": stage,
-            "letters": letters[start : start + LETTERS],
-        }
+    for some in _messages(letters):
+        event = {"run": info.run, "task": info.task, "table": table, "stage": stage, "letters": some}
         payload = events.encode("dead_letters", event)
         pending.append(await outlet.send_plain(topics.DEADLETTER.name, where, info.run.encode(), payload))
     return pending
+
+
+def _messages(letters: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    some: list[dict[str, Any]] = []
+    size = 0
+    for letter in letters:
+        more = len(letter["sealed"])
+        if some and (len(some) == LETTERS or size + more > LETTER_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(letter)
+        size += more
+    if some:
+        yield some

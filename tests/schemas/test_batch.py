@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import batch, extracted
@@ -66,6 +66,31 @@ def test_texts_are_packed_where_that_pays() -> None:
     _, fields = _streams(batch.encode(random))
     assert fields.field(0).metadata is None
     assert batch.decode(batch.encode(random)).equals(random)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 400), max_size=40), st.integers(1, 12), st.integers(50, 2_000))
+def test_pieces_fit_a_message_however_wide_some_rows_are(
+    monkeypatch: pytest.MonkeyPatch, widths: list[int], rows: int, most: int
+) -> None:
+    monkeypatch.setattr(batch, "MAX_ROWS", rows)
+    monkeypatch.setattr(batch, "PIECE_BYTES", most)
+    frame = pl.DataFrame(
+        {"n": range(len(widths)), "a": ["x" * n for n in widths]}, schema={"n": pl.Int64, "a": pl.String}
+    )
+    found = list(batch.pieces(frame))
+    assert pl.concat(found).equals(frame)
+    assert all(part.height == 1 or (part.height <= rows and batch.most_bytes(part) <= most) for part in found if widths)
+    assert len(found) == 1 or all(part.height for part in found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS)
+def test_a_batch_is_not_larger_than_foretold(rows: list[dict[str, Any]]) -> None:
+    """But for what describes its columns, and what fills up the last word of each."""
+    frame = pl.concat([frame_of(rows)] * 50)
+    fixed = len(batch.encode(frame.clear()))
+    assert len(batch.encode(frame)) <= fixed + batch.most_bytes(frame) + 256 * frame.width
 
 
 def _streams(payload: bytes) -> tuple[pa.Schema, pa.Schema]:

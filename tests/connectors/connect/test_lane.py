@@ -19,7 +19,7 @@ from connectors.connect import metrics
 from connectors.connect.lane import LaneReader, Signals, Surroundings
 from connectors.connect.lane_state import LaneState
 from connectors.connect.pace import Pace
-from connectors.connect.pieces import pieces
+from connectors.connect.pieces import Sent, pieces
 from connectors.sources.contract import REJECTS, Chunk, Source, Split
 from control_api.store.lanes import Lane, PlannedSplit
 from schemas import batch, extracted
@@ -125,11 +125,13 @@ def valid(log: Log) -> tuple[list[int], list[int], list[int]]:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(0, 60), st.lists(st.integers(0, 12), max_size=6), st.integers(0, 2**32))
+@given(st.integers(0, 60), st.lists(st.integers(0, 12), max_size=6), st.integers(0, 2**32), st.sampled_from([1, 10**7]))
 def test_any_crash_between_messages_is_gone_on_with(
-    monkeypatch: pytest.MonkeyPatch, end: int, crashes: list[int], seed: int
+    monkeypatch: pytest.MonkeyPatch, end: int, crashes: list[int], seed: int, most: int
 ) -> None:
+    """Also where rejected records take messages of their own."""
     monkeypatch.setattr(batch, "MAX_ROWS", 3)
+    monkeypatch.setattr(batch, "PIECE_BYTES", most)
     log, random = Log(), Random(seed)
     for generation, after in enumerate([*crashes, None], 1):
         lane = reader(log, end, random, generation)
@@ -206,10 +208,33 @@ def test_a_lane_that_is_to_finish_reads_what_is_there_and_ends_the_run() -> None
     assert len(log.messages) == sent
 
 
-@given(st.integers(0, 50), st.integers(0, 60))
-def test_pieces_are_the_rows_that_were_not_sent(height: int, skip: int) -> None:
-    frame = pl.DataFrame({"a": list(range(height))}, schema={"a": pl.Int64})
-    parts = list(pieces(frame, skip))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.integers(0, 50),
+    st.integers(0, 20),
+    st.integers(0, 60),
+    st.integers(0, 30),
+    st.sampled_from([1, 200, 1_000, 10**7]),
+)
+def test_pieces_are_what_was_not_sent(
+    monkeypatch: pytest.MonkeyPatch, rows: int, rejects: int, sent: int, sent_rejects: int, most: int
+) -> None:
+    monkeypatch.setattr(batch, "PIECE_BYTES", most)
+    frame = pl.DataFrame({"a": list(range(rows))}, schema={"a": pl.Int64})
+    fallen = [{LINE: n, "_reason": "is no number", "_raw": "x" * n * n} for n in range(rejects)]
+    chunk = Chunk(frame, pl.DataFrame(fallen, schema=REJECTS), rows + rejects, {}, True)
+    before = Sent(sent, sent_rejects)
+    parts = pieces(chunk, before)
     assert parts
-    assert [n for _, piece in parts for n in piece["a"]] == list(range(min(skip, height), height))
-    assert parts[-1][0] == height
+    assert [n for part in parts for n in part.rows["a"]] == list(range(min(sent, rows), rows))
+    assert [n for part in parts for n in part.rejects[LINE]] == list(range(min(sent_rejects, rejects), rejects))
+    for part in parts:
+        assert part.rows.height + part.rejects.height <= 1 or (
+            part.rows.estimated_size() + part.rejects.estimated_size() <= most
+        )
+    assert parts[-1].sent == Sent(rows, rejects)
+    assert before.behind(chunk) == Sent(max(0, sent - rows), max(0, sent_rejects - rejects))
+    done = Sent(min(sent, rows), min(sent_rejects, rejects))
+    for part in parts:
+        done = Sent(done.rows + part.rows.height, done.rejects + part.rejects.height)
+        assert part.sent == done
