@@ -85,9 +85,9 @@ def master_key(home: Path | None = None) -> bytes:
 
 
 def private(path: Path) -> None:
-    """Refuse a secret that others can read."""
+    """Refuse a secret that others can read; what an engine mounts read-only has the mode that the engine gives it."""
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o177:
+    if mode & 0o177 and not os.statvfs(path).f_flag & os.ST_RDONLY:
         raise Fatal(f"{path} has mode {mode:o}, so others can use it; make it 600: chmod 600 {path}")
 
 

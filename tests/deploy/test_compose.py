@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from control_api.cli.main import make_app
-from deploy.compose_env import variables
+from deploy.compose_secrets import make, values
 from deploy.stack import kafka, postgres
 from deploy.stack.credentials import KEY_BYTES, master_key
 from deploy.stack.endpoints import kafka_from_environment, postgres_from_environment, s3_from_environment
@@ -70,29 +70,45 @@ def test_only_the_api_is_published_and_that_on_loopback() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published["api"])
 
 
-def test_secrets_come_from_the_environment_and_none_stands_in_the_file() -> None:
+def test_secrets_are_files_and_none_stands_in_the_compose_file() -> None:
+    """Compose gives a container that is read-only no secret that is not a file."""
     secrets = COMPOSE["secrets"]
-    assert {secret["environment"] for secret in secrets.values()} == set(variables())
-    used = {
-        entry if isinstance(entry, str) else entry["source"]
-        for service in services().values()
-        for entry in service.get("secrets", [])
-    }
+    assert secrets == {name: {"file": f"${{METAL_SECRETS:-.secrets}}/{name}"} for name in values()}
+    assert ".secrets*" in (ROOT / ".gitignore").read_text().splitlines()
+    # Of a secret that is a file compose ignores uid, gid and mode, so that only a name is told.
+    used = {name for service in services().values() for name in service.get("secrets", [])}
     assert used == set(secrets)
-    text = (ROOT / "docker-compose.yml").read_text()
+    text = re.sub(r"(?m)^ *#.*", "", (ROOT / "docker-compose.yml").read_text())
     for line in text.splitlines():
-        if re.search(r"(?i)(password|secret|credential|identity)\w*\s*[:=]", line) and not line.startswith("  #"):
-            assert re.search(r"run/secrets|environment: METAL_|secrets:|\$\$", line), line
+        if re.search(r"(?i)(password|secret|credential|identity)\w*\s*[:=]", line):
+            assert re.search(r"run/secrets|METAL_SECRETS|secrets:|\$\$", line), line
     assert not re.search(r"//[^/@\s]+:[^/@\s]+@", text)
 
 
-def test_generated_secrets_are_new_each_time_and_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = variables(), variables()
-    assert not set(first.values()) & set(second.values())
-    monkeypatch.setenv("METAL_MASTER_KEY", first["METAL_MASTER_KEY"])
+def test_secrets_are_made_once_and_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert not set(values().values()) & set(values().values())
+    folder = tmp_path / "secrets"
+    command = [sys.executable, "-m", "deploy.compose_secrets", str(folder)]
+    subprocess.run(command, check=True)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    made = {path.name: path.read_text() for path in folder.iterdir()}
+    assert set(made) == set(values())
+    # Each server reads them as a user of its own.
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o444}
+    with pytest.raises(SystemExit, match="exists"):
+        make(folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == made
+    assert list(tmp_path.iterdir()) == [folder]
+    monkeypatch.setenv("METAL_MASTER_KEY", made["master_key"])
     assert len(master_key()) == KEY_BYTES
-    done = subprocess.run([sys.executable, "-m", "deploy.compose_env"], capture_output=True, text=True, check=True)
-    assert [line.partition("=")[0] for line in done.stdout.splitlines()] == list(first)
+
+
+def test_the_api_has_the_files_of_tasks_as_connect_has_and_its_commands_find_it() -> None:
+    api, connect = services()["api"], services()["connect"]
+    data = [volume for volume in connect["volumes"] if ":/data" in volume]
+    assert data
+    assert set(data) <= set(api["volumes"])
+    assert api["environment"] == {**connect["environment"], "METAL_API": "http://127.0.0.1:8080"}
 
 
 def test_our_settings_are_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -158,7 +174,6 @@ def test_the_image_is_pinned_hashed_and_not_root() -> None:
     users = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)
     assert users == ["10001:10001"]
     assert "HEALTHCHECK" in DOCKERFILE
-    assert {entry["uid"] for entry in services()["worker"]["secrets"]} == {"10001"}
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
@@ -211,7 +226,7 @@ def test_compose_itself_accepts_the_file() -> None:
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode:
         return
     command = [docker, "compose", "--file", str(ROOT / "docker-compose.yml"), "config", "--quiet"]
-    subprocess.run(command, env={**os.environ, **variables()}, check=True)
+    subprocess.run(command, check=True)
 
 
 def test_services_of_the_image_hold_memory_as_those_of_the_embedded_stack() -> None:

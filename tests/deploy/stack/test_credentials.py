@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +57,19 @@ def test_a_master_key_that_others_can_use_is_refused(tmp_path: Path, wide: int) 
     (tmp_path / "home" / "master.key").chmod(wide)
     with pytest.raises(Fatal, match=rf"mode {wide:o}.*chmod 600"):
         stack.master_key(tmp_path / "home")
+
+
+def test_a_master_key_that_an_engine_mounts_has_the_mode_that_the_engine_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "master_key"
+    path.write_text(base64.b64encode(KEY).decode())
+    path.chmod(0o444)
+    monkeypatch.setenv("METAL_MASTER_KEY_FILE", str(path))
+    with pytest.raises(Fatal, match="mode 444"):
+        stack.master_key()
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    assert stack.master_key() == KEY
 
 
 def test_a_master_key_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
