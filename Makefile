@@ -41,11 +41,13 @@ docs: install
 	$(BIN)/python -m docs.catalogue
 	$(BIN)/python -m docs.licences
 
+# image.lock: those of requirements.lock that the services need; installer.lock: what installs and builds
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal \
+  --python-version 3.11
 lock:
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal \
-	  --python-version 3.11 --all-extras pyproject.toml deploy/build.txt -o requirements.lock
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --universal \
-	  --python-version 3.11 deploy/installer.txt -o deploy/installer.lock
+	$(LOCK) --all-extras pyproject.toml deploy/build.txt -o requirements.lock
+	$(LOCK) --constraint requirements.lock pyproject.toml -o deploy/image.lock
+	$(LOCK) --constraint requirements.lock deploy/installer.txt deploy/build.txt -o deploy/installer.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

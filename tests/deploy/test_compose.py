@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -174,6 +175,24 @@ def test_the_image_is_pinned_hashed_and_not_root() -> None:
     users = re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)
     assert users == ["10001:10001"]
     assert "HEALTHCHECK" in DOCKERFILE
+
+
+def test_the_image_holds_what_the_services_need_as_the_lock_pins_it() -> None:
+    def pinned(path: Path) -> dict[str, str]:
+        return dict(re.findall(r"^([\w.-]+)(==(?:.|\n)*?)(?:\n    # via|\Z)", path.read_text(), re.MULTILINE))
+
+    everything, image = pinned(ROOT / "requirements.lock"), pinned(ROOT / "deploy" / "image.lock")
+    assert {name: everything.get(name) for name in image} == image
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def named(requirements: list[str]) -> set[str]:
+        return {re.split(r"[\[=<>~]", line)[0].lower() for line in requirements}
+
+    assert named(project["dependencies"]) <= set(image)
+    for extra in project["optional-dependencies"].values():
+        assert not named(extra) & set(image)
+    assert re.findall(r"COPY --from=build (\S+)", DOCKERFILE) == ["/opt/metal"]
+    assert not re.search(r"/opt/metal/bin/(?:uv|pip|python -m pip)", DOCKERFILE)
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored() -> None:
