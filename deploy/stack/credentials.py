@@ -78,10 +78,14 @@ def master_key(home: Path | None = None) -> bytes:
         return _decode("METAL_MASTER_KEY", text)
     named = os.environ.get("METAL_MASTER_KEY_FILE")
     path = Path(named).expanduser() if named else Layout.of(home).root / "master.key"
-    if not path.exists():
-        raise Fatal(f"the master key {path} does not exist; 'metal up' makes one, or set METAL_MASTER_KEY_FILE")
-    private(path)
-    return _decode(str(path), path.read_text())
+    try:
+        if not path.exists():
+            raise Fatal(f"the master key {path} does not exist; 'metal up' makes one, or set METAL_MASTER_KEY_FILE")
+        private(path)
+        text = path.read_text()
+    except PermissionError as error:
+        raise Fatal(f"the master key {path} can't be read: {error.strerror}; it is for this process's user") from error
+    return _decode(str(path), text)
 
 
 def private(path: Path) -> None:

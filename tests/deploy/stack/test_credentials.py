@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import stat
 from pathlib import Path
@@ -70,6 +71,16 @@ def test_a_master_key_that_an_engine_mounts_has_the_mode_that_the_engine_gives_i
         stack.master_key()
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
     assert stack.master_key() == KEY
+
+
+def test_a_master_key_that_can_t_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setenv("METAL_MASTER_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(Fatal, match="key can't be read: Permission denied"):
+        stack.master_key()
 
 
 def test_a_master_key_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
