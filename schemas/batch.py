@@ -64,7 +64,7 @@ def _pays(data: pa.Buffer) -> bool:
 
 
 def most_bytes(frame: pl.DataFrame) -> int:
-    """No batch of these rows is larger, but for what describes its columns. An estimate leaves the lengths of texts out."""
+    """No batch of these rows is larger, but for what describes its columns. Estimates leave lengths of texts out."""
     texts = sum(kind in (pl.String, pl.Binary) for kind in frame.dtypes)
     return int(frame.estimated_size()) + 4 * texts * frame.height
 

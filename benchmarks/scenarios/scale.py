@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from benchmarks import data
-from benchmarks.comparing import patience, warm
+from benchmarks.comparing import patience, unmeasured
 from benchmarks.engine import Snapshot
 from benchmarks.figures import Figure, Outcome, Target
 from benchmarks.memory import mib
@@ -21,7 +21,7 @@ SCALES: Final[dict[str, dict[str, Any]]] = {
 
 def measure(session: Session, records: int, more: int, most: int) -> Outcome:
     """`most` is measured once, and only if it is given: 40 M records need some 30 GB of disk."""
-    warm(session)
+    unmeasured(session, data.people_task(session.data, records), records)
     runs: dict[int, list[Snapshot]] = {count: [] for count in (records, more)}
     for _ in range(session.runs):  # in turns, so that other load on the machine meets both
         for count, found in runs.items():

@@ -32,7 +32,7 @@ MEMORY = {
     "POLARS_MAX_THREADS": "1",  # stages work on several batches at once, so a thread for each is the quickest
     # Buffers are of every size and come from many threads: other pools hold twice of what is in use.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_ARENA_MAX": "1",
     # Messages are megabytes: their memory is kept and used again, where glibc would ask the kernel for every one.
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(128 << 20),

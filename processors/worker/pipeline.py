@@ -35,7 +35,7 @@ Ahead = Callable[[headers.Header, bytes], Coroutine[Any, Any, Any]]
 Begun = asyncio.Task[Any] | None
 
 DEPTH = 4  # batches of one partition on their way at once
-QUEUE = 4  # batches of one partition waiting: megabytes each
+QUEUE = 2  # batches of one partition waiting: megabytes each
 
 
 async def in_pool(pool: Executor, what: Callable[..., T], *given: Any) -> T:

@@ -166,13 +166,13 @@ def test_what_is_too_much_for_a_message_leaves_in_several(first: bool) -> None:
     table = info.plan.tables["t"]
     sent = list(prepared(wide, gone, table.output_plan, info, first))
     found = [batch.decode(payload) for _, payload in sent]
-    assert len(sent) > 3
-    assert all(len(payload) < topics.MAX_MESSAGE // 2 for _, payload in sent)
+    assert len(sent) > 2
+    assert all(len(payload) < topics.MAX_MESSAGE * 3 // 4 for _, payload in sent)
     assert [frame.height for frame in found] == [count for count, _ in sent]
     whole = pl.concat(found)
     assert whole.get_column("id").drop_nulls().to_list() == list(range(3_000))
     assert whole.height == 3_000 + gone.height
     segments = list(related(wide, gone, table, info, 0))
-    assert all(len(payload) < topics.MAX_MESSAGE // 2 for _, payload in segments)
+    assert all(len(payload) < topics.MAX_MESSAGE * 3 // 4 for _, payload in segments)
     assert [from_bytes(payload, KEY).rows for _, payload in segments] == [count for count, _ in segments]
     assert sum(count for count, _ in segments) == whole.height
