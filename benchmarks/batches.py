@@ -2,7 +2,8 @@
 
 The contract's people as they leave a source, 65,536 to a batch, and sorted by a hash as the merge stores them.
 Beside today's form stand Arrow's own: as it is, and packed by Arrow with lz4. Seconds are of processor time for all
-records, bytes are for one; medians of several turns, taken in turn.
+records, bytes are for one; medians of several turns, taken in turn. A walk is also told for one partition of ten times
+as many segments, beside one that puts blocks together for each range by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
@@ -24,6 +26,7 @@ import pyarrow as pa
 
 from benchmarks import people
 from processors.merge.close import RANGE_ROWS
+from processors.segments import walk as walking
 from processors.segments.format import build, from_bytes
 from processors.segments.walk import ranges, walk
 from processors.worker.cleanse import BLOCK_ROWS
@@ -33,6 +36,7 @@ from schemas.columns import CHANGED, HASH, SOURCE, WEIGHT
 KEY = bytes(range(32))
 RUNS = 5
 PARTS = 3  # partitions of a run
+MANY = 10  # times as many segments
 TYPES = {"id": pl.Int64, "age": pl.Int64, "salary": pl.Float64}
 
 
@@ -78,6 +82,22 @@ def walked(segments: list[list[bytes]], size: int) -> None:
             pass
 
 
+def many(part: list[pl.DataFrame], times: int) -> list[bytes]:
+    """Segments of as many rows each, whose hashes are others."""
+    moved = (frame.with_columns(pl.col(HASH) + 977 * turn).sort(HASH) for turn in range(times) for frame in part)
+    return [build(frame, KEY, BLOCK_ROWS) for frame in moved]
+
+
+@contextmanager
+def joined(size: int) -> Iterator[None]:
+    """Blocks are put together for as many ranges as this many bytes make."""
+    before, walking.JOINED_BYTES = walking.JOINED_BYTES, size
+    try:
+        yield
+    finally:
+        walking.JOINED_BYTES = before
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     frames = batches(count)
@@ -101,10 +121,22 @@ def main() -> None:
         for name, size in (("segment_walk", RANGE_ROWS), ("segment_walk_in_small_ranges", RANGE_ROWS // 5)):
             timed(name, lambda size=size, made=segments: walked(made, size))
         sizes["segment"] = round(sum(len(one) for part in segments for one in part) / count, 1)
+    held = many(parts[0], MANY)
+    for _ in range(RUNS):
+        timed("segment_walk_of_many", lambda: walked([held], RANGE_ROWS))
+        with joined(1):
+            timed("segment_walk_of_many_by_range", lambda: walked([held], RANGE_ROWS))
     told = {name: round(statistics.median(taken), 3) for name, taken in seconds.items()}
     print(
         json.dumps(
-            {"cores": os.cpu_count(), "records": count, "cpu_seconds": told, "bytes_per_record": sizes}, indent=1
+            {
+                "cores": os.cpu_count(),
+                "records": count,
+                "many": {"segments": len(held), "records": MANY * sum(frame.height for frame in parts[0])},
+                "cpu_seconds": told,
+                "bytes_per_record": sizes,
+            },
+            indent=1,
         )
     )
 

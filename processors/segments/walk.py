@@ -16,7 +16,7 @@ from processors.segments.blocks import SPACE, Block, Sorted
 from processors.segments.format import Segment
 
 RANGE_BYTES = 64 << 20  # narrowed and not packed
-JOINED_BYTES = 16 << 20  # of blocks that are put together at once, for as many ranges as that makes
+JOINED_BYTES = 32 << 20  # of blocks that are put together at once, for as many ranges as that makes
 
 
 class Cursor:

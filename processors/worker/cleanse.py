@@ -22,7 +22,7 @@ from schemas.columns import CHANGED, HASH, OP, POSITION, SOURCE, WEIGHT
 from schemas.headers import Header
 from schemas.placement import boundaries, hash_of, seed
 
-BLOCK_ROWS = 512  # of a segment that is read once, from its beginning to its end: a close holds a block of each
+BLOCK_ROWS = 1024  # of a segment that is read once, from its beginning to its end: a close holds a block of each
 POINT_BLOCK_ROWS = 256  # of one that later epochs read single rows of
 CHANGE_TYPES = {POSITION: pl.Int64(), OP: pl.Int8()}
 _NUL = "\x00"
