@@ -27,7 +27,7 @@ class Frames(asyncio.BufferedProtocol):
 
     def __init__(self, behind: asyncio.StreamReaderProtocol) -> None:
         self._behind = behind  # waits for the connection's end, and for room to write
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[io.BytesIO] = deque()
         self._arrived: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
         self._length = True  # whether what is received now is a body's length
@@ -44,14 +44,14 @@ class Frames(asyncio.BufferedProtocol):
         if self._at < len(self._room):
             return
         self._room.release()
-        piece = self._into.getvalue()
-        size = int(_LENGTH.unpack(piece)[0]) if self._length else _LENGTH.size
+        received = self._into
+        size = int(_LENGTH.unpack(received.getvalue())[0]) if self._length else _LENGTH.size
         if not 0 < size <= LARGEST:
             raise ConnectionError(f"the broker announces a response of {size:,} bytes; {LARGEST:,} are the most")
         self._length = not self._length
         self._into, self._room = _room(size)
         self._at = 0
-        self._pieces.append(piece)
+        self._pieces.append(received)
         self._wake()
 
     def pause_writing(self) -> None:
@@ -77,7 +77,9 @@ class Frames(asyncio.BufferedProtocol):
                 raise self._error
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
-        piece = self._pieces.popleft()
+        piece = (
+            self._pieces.popleft().getvalue()
+        )  # not before: a copy, as long as the transport holds what it was given
         if len(piece) != size:
             raise ConnectionError(f"aiokafka reads {size:,} bytes of a connection where {len(piece):,} are due")
         return piece
@@ -87,7 +89,7 @@ class Frames(asyncio.BufferedProtocol):
 
 
 def _room(size: int) -> tuple[io.BytesIO, memoryview]:
-    """Bytes to be, and where they are received: `getvalue` gives them uncopied once the view is released."""
+    """Bytes to be, and where they are received: `getvalue` gives them uncopied once all views of them are released."""
     into = io.BytesIO()
     into.seek(size - 1)
     into.write(b"\0")

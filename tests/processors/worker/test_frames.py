@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import ssl
 import struct
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -72,6 +73,33 @@ def test_however_it_is_cut_what_comes_is_what_was_sent(bodies: list[bytes], most
         return [*await reading, *[await read(protocol) for _ in bodies[1:]]]
 
     assert asyncio.run(check()) == bodies
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_a_response_is_in_memory_once(runner: Callable[[Coroutine[Any, Any, int]], int]) -> None:
+    """Of a real socket, whose transport holds the buffer while it tells that it is filled."""
+    size = 64 << 20
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(struct.pack(">i", size))
+        for _ in range(64):
+            writer.write(bytes(1 << 20))
+            await writer.drain()
+        writer.close()
+
+    async def receive() -> int:
+        server = await asyncio.start_server(answer, "127.0.0.1")
+        protocol = Frames(Behind())
+        tracemalloc.start()
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: protocol, *server.sockets[0].getsockname())
+            assert len(await read(protocol)) == size
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            server.close()
+
+    assert runner(receive()) < size * 1.5
 
 
 @pytest.mark.parametrize("size", [-1, 0, LARGEST + 1])
