@@ -16,7 +16,7 @@ from processors.segments.blocks import SPACE, Block, Sorted
 from processors.segments.format import Segment
 
 RANGE_BYTES = 64 << 20  # narrowed and not packed
-JOINED_BYTES = 32 << 20  # of blocks that are put together at once, for as many ranges as that makes
+JOINED_BYTES = 16 << 20  # of blocks that are put together at once, for as many ranges as that makes
 
 
 class Cursor:
@@ -53,11 +53,16 @@ def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.Data
     edges = [number * SPACE // count for number in range(count + 1)]
     at_once = _at_once(segments, count)
     for first in range(0, count, at_once):
-        last = min(first + at_once, count)
-        rows = Sorted((block for cursor in cursors for block in cursor.until(edges[last])), edges[first])
-        for number in range(first, last):
-            if (found := rows.below(edges[number + 1])) is not None:
-                yield number, found
+        yield from _group(cursors, edges, range(first, min(first + at_once, count)))
+
+
+def _group(cursors: Sequence[Cursor], edges: Sequence[int], numbers: range) -> Iterator[tuple[int, pl.DataFrame]]:
+    """By itself, so that what was put together is gone before more is."""
+    blocks = (block for cursor in cursors for block in cursor.until(edges[numbers.stop]))
+    rows = Sorted(blocks, edges[numbers.start])
+    for number in numbers:
+        if (found := rows.below(edges[number + 1])) is not None:
+            yield number, found
 
 
 def _at_once(segments: Sequence[Segment], count: int) -> int:
