@@ -37,8 +37,7 @@ def pieces(chunk: Chunk, sent: Sent) -> list[Piece]:
             cut[-1] = (cut[-1][0], rejects)
         else:
             cut = [*(cut if rows.height else []), *((no_rows, part) for part in batch.pieces(rejects))]
-    # What is behind the end of the chunk belongs to the next one.
-    done = Sent(min(sent.rows, chunk.frame.height), min(sent.rejects, chunk.rejects.height))
+    done = sent  # may reach behind the end of the chunk, where nothing is sent of it
     found: list[Piece] = []
     for part, fallen in cut:
         done = Sent(done.rows + part.height, done.rejects + fallen.height)
