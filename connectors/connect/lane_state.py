@@ -34,7 +34,7 @@ class LaneState:
             self.epoch = header.epoch
             return True
         extra = header.extra
-        at: dict[str, Any] = {key: extra[key] for key in ("position", "skip", "skip_rejects") if key in extra}
+        at = {"position": extra["position"], "skip": extra["skip"], "skip_rejects": extra.get("skip_rejects", 0)}
         self.positions[extra["split"]] = at
         counts = self.read.setdefault(header.table, {"read": 0, "rejected": 0})
         counts["read"] += header.rows

@@ -77,9 +77,8 @@ class Frames(asyncio.BufferedProtocol):
                 raise self._error
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
-        piece = (
-            self._pieces.popleft().getvalue()
-        )  # not before: a copy, as long as the transport holds what it was given
+        # Only now: while the transport still holds the view that it was given, this would be a copy.
+        piece = self._pieces.popleft().getvalue()
         if len(piece) != size:
             raise ConnectionError(f"aiokafka reads {size:,} bytes of a connection where {len(piece):,} are due")
         return piece
