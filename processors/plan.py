@@ -6,7 +6,7 @@ A function of the spec and the components that were found; knows no topic, datab
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -52,6 +52,7 @@ class TablePlan:
     carried: tuple[str, ...]  # the columns after transforms
     carried_schema: dict[str, pl.DataType]
     output_plan: OutputPlan
+    stored: tuple[str, ...]  # the columns that go on behind the rules: of the others nothing is looked at any more
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,17 @@ def compile_task(task: Task, rules: Mapping[str, type[Rule]], methods: Mapping[s
                 needed[other.table] = tuple(dict.fromkeys((*needed[other.table], *other.columns)))
         if output.linked is not None and output.linked.name in task.tables:
             raise Fatal(f"tables.{output.linked.name}: the table {output.name} is anatomized into one of this name")
+    tables = {name: _without_unread(collected, needed[name]) for name, collected in tables.items()}
     return TaskPlan(tables, _in_order(derived), references, needed, task.epoch)
+
+
+def _without_unread(table: TablePlan, needed: tuple[str, ...]) -> TablePlan:
+    """Enforces: every column that tells whether records are alike, or that a dead letter may have to show, goes on."""
+    if table.transform is not None or (table.merge.key and table.merge.strategy != "prefer"):
+        return table
+    unread = table.output_plan.methods.unread - {*table.merge.key, *needed}
+    stored = tuple(name for name in table.columns if name not in unread)
+    return replace(table, stored=stored, merge=replace(table.merge, columns=stored))
 
 
 def _in_order(derived: Mapping[str, DerivedPlan]) -> dict[str, DerivedPlan]:
@@ -161,6 +172,7 @@ def _collected(
         carried=tuple(transform.columns),
         carried_schema=_schema(transform.columns),
         output_plan=_output(name, table, transform.columns, methods),
+        stored=tuple(table.columns),
     )
 
 

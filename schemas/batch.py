@@ -22,7 +22,7 @@ PIECE_BYTES: Final = 10 << 20  # of rows that go into one message, at most; a me
 _SIZE: Final = b"size"  # of a text that is packed
 _CODEC: Final = pa.Codec("lz4_raw")
 _LOOK: Final = 16_384  # bytes of a column that tell whether packing it pays
-_PAYS: Final = 0.4  # of its size: what packs worse costs more to pack than to send
+_PAYS: Final = 0.6  # of its size: what packs worse costs more to pack than to send
 _END: Final = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # without it a reader takes a stream that was cut off for a whole one
 _NONE: Final = "a batch is not an Arrow stream, or not a whole one"
 

@@ -169,7 +169,7 @@ class Generalize:
         def treat(_: Batch) -> list[pl.Expr | pl.Series]:
             return [*groups]
 
-        return Treatment(outputs, treat)
+        return Treatment(outputs, treat, reads=tuple(outputs))
 
     def _grouped(self, config: Generalize.Config, columns: Columns) -> Treatment:
         window, limit = config.window, config.suppression_limit

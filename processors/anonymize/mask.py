@@ -185,4 +185,4 @@ class Mask:
             # a lazy frame computes what several parts of an expression share once
             return [*batch.frame.lazy().select(exprs).collect()]
 
-        return Treatment(dict.fromkeys(config.columns, "string"), treat)
+        return Treatment(dict.fromkeys(config.columns, "string"), treat, reads=tuple(config.columns))

@@ -89,7 +89,7 @@ class Permute:
             pairs = zip(config.columns, labels, strict=True)
             return [_moved(batch.frame[name], *dealt[label]) for name, label in pairs]
 
-        return Treatment(outputs, treat)
+        return Treatment(outputs, treat, reads=(*outputs, *config.within))
 
 
 def _dealt(batch: Batch, label: str, within: list[str], least: int) -> tuple[pl.Series, pl.Series]:

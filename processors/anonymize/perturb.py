@@ -110,7 +110,7 @@ class Perturb:
                 _blurred(batch.frame[name], noise, found[name], batch.draw) for name, noise in config.columns.items()
             ]
 
-        return Treatment({name: column.type for name, column in found.items()}, treat)
+        return Treatment({name: column.type for name, column in found.items()}, treat, reads=tuple(found))
 
 
 def _check(noise: Noise, column: Column, name: str) -> None:

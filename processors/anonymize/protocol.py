@@ -117,6 +117,8 @@ class Treatment:
     cells before another forms them. `beside` are other tables that it looks at. `needs`: what can be told of a table
     before it is formed. `number` does what `form` does, of a snapshot's table that comes in parts, since it may be too
     large to be held. `keeps` are columns of whose values each group was promised something, and by which option.
+    `reads` are the columns that `treat` looks at, None where that may be any: a column that is written and that nothing
+    looks at goes no further than the rules.
     """
 
     outputs: Mapping[str, ColumnType]
@@ -132,6 +134,7 @@ class Treatment:
     number: Number | None = None
     windows: Windows | None = None
     keeps: Mapping[str, str] = field(default_factory=dict)
+    reads: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

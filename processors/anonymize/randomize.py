@@ -139,7 +139,7 @@ class Randomize:
         def treat(batch: Batch) -> list[pl.Expr | pl.Series]:
             return [_drawn(batch, name, found[name], *drawn[name]) for name in found]
 
-        return Treatment({name: column.type for name, column in found.items()}, treat)
+        return Treatment({name: column.type for name, column in found.items()}, treat, reads=tuple(found))
 
 
 def _values(name: str, names: list[str], column: Column) -> pl.Series:

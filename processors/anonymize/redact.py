@@ -118,7 +118,7 @@ class Redact:
             values = batch.frame.select(text_of(pl.col(name), column.type) for name, column in others.items())
             return [_redacted(batch.frame[name], findings, values, written) for name in config.columns]
 
-        return Treatment(dict.fromkeys(config.columns, "string"), treat)
+        return Treatment(dict.fromkeys(config.columns, "string"), treat, reads=(*config.columns, *others))
 
 
 def _words(words: list[str]) -> str:

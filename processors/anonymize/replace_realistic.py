@@ -81,7 +81,7 @@ class ReplaceRealistic:
             texts = batch.frame.select(text_of(pl.col(name), columns[name].type) for name in config.columns)
             return [replaced(texts[name], one, batch.draw.key, config.domain) for name, one in config.columns.items()]
 
-        return Treatment(dict.fromkeys(config.columns, "string"), treat)
+        return Treatment(dict.fromkeys(config.columns, "string"), treat, reads=tuple(config.columns))
 
 
 def replaced(texts: pl.Series, one: Invention, key: bytes, domain: str) -> pl.Series:

@@ -62,6 +62,14 @@ class CompiledMethods:
         return tuple(dict.fromkeys(name for _, one in self.wholes for name in one.looks))
 
     @property
+    def unread(self) -> frozenset[str]:
+        """The columns of whose values nothing leaves, and nothing depends on them either."""
+        if any(one.reads is None for one in self.treatments):
+            return frozenset()
+        read = {*self.looks, *(name for one in self.treatments for name in one.reads or ())}
+        return frozenset(name for one in self.treatments for name in one.outputs) - read
+
+    @property
     def written(self) -> dict[str, ColumnType]:
         """The columns that they leave in the table as they may be published."""
         found: dict[str, ColumnType] = {}

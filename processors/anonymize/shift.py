@@ -67,7 +67,7 @@ class Shift:
             frame = frame.with_columns(offset=drawn.select(_offset(one, config.days)).to_series())
             return [*frame.select(_moved(pl.col(name), kind).alias(name) for name, kind in outputs.items())]
 
-        return Treatment(outputs, treat)
+        return Treatment(outputs, treat, reads=(config.subject, *outputs))
 
 
 def _offset(bits: pl.Expr, days: int) -> pl.Expr:

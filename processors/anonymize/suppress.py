@@ -23,7 +23,10 @@ from schemas.task.model import Strict
 
 
 class Suppress:
-    """`columns` are written as null; `with` gives a text instead and makes them text."""
+    """`columns` are written as null; `with` gives a text instead and makes them text.
+
+    What is removed of every record, and looked at by nothing else, is not stored behind the field rules.
+    """
 
     class Config(Strict):
         model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -102,7 +105,8 @@ class Suppress:
             return (pl.when(met).then(nothing).otherwise(name) if some else nothing).alias(name)
 
         if config.rarer_than is None and config.limit is None and not config.records:
-            return Treatment(outputs, lambda _: [gone(name) for name in outputs])
+            reads = (*outputs, *sorted(uses)) if some else ()
+            return Treatment(outputs, lambda _: [gone(name) for name in outputs], reads=reads)
         looks = tuple(dict.fromkeys([*outputs, *sorted(uses)]))
         written: dict[str, ColumnType] = {} if config.records else dict(outputs)
         return Treatment(

@@ -60,7 +60,7 @@ class Swap:
             least = config.minimum if batch.window else 2
             return [_swapped(batch, name, share, least) for name, share in config.columns.items()]
 
-        return Treatment(outputs, treat)
+        return Treatment(outputs, treat, reads=tuple(outputs))
 
 
 def _swapped(batch: Batch, name: str, share: float, least: int) -> pl.Series:

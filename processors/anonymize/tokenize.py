@@ -100,7 +100,7 @@ class Tokenize:
             texts = batch.frame.select(text_of(pl.col(name), columns[name].type) for name in config.columns)
             return [_written(column, batch.draw.key, config) for column in texts]
 
-        return Treatment(dict.fromkeys(config.columns, "string"), treat)
+        return Treatment(dict.fromkeys(config.columns, "string"), treat, reads=tuple(config.columns))
 
 
 def _written(texts: pl.Series, key: bytes, config: Tokenize.Config) -> pl.Series:

@@ -47,7 +47,8 @@ def close(
     """`partitions`: the rows' hashes fill one of so many equal ranges."""
     for _, frame in walk(new, ranges(new, RANGE_ROWS) * partitions):
         before = _before(old, frame)
-        after = _state(frame if before is None else pl.concat([before, frame]).sort(HASH), plan, seed, generate)
+        whole = frame if before is None else pl.concat([before, frame], how="diagonal").sort(HASH)
+        after = _state(whole, plan, seed, generate)
         if before is None:
             gone = pl.DataFrame(schema={IDENT: pl.UInt64})
             yield Change(after.rows, gone, after.counts, after.rejected, fresh=True)
@@ -75,7 +76,7 @@ def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) 
     }
     if merged.conflicts:
         counts["dropped"][CONFLICT] = merged.conflicts
-    kept = merged.kept.select(IDENT, SOURCE, CHANGED, *plan.columns)
+    kept = merged.kept.select(IDENT, SOURCE, CHANGED, *_whole(plan))
     if plan.transform is None:
         return _State(kept, counts, kept.clear())
     outcome = plan.transform.apply(kept)
@@ -87,6 +88,13 @@ def _state(frame: pl.DataFrame, plan: TablePlan, seed: int, generate: Generate) 
         rejected = _as_it_came(rejected, merged, plan)
         rejected = _told_apart(rejected, frame, plan, seed, generate)
     return _State(outcome.kept, counts, rejected)
+
+
+def _whole(plan: TablePlan) -> Iterator[pl.Expr]:
+    """All declared columns; those that were let go are empty."""
+    for name in plan.columns:
+        kept = name in plan.stored
+        yield pl.col(name) if kept else pl.lit(None, dtype=plan.declared[name].kind.polars).alias(name)
 
 
 def _as_it_came(rejected: pl.DataFrame, merged: Merged, plan: TablePlan) -> pl.DataFrame:

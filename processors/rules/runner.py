@@ -75,7 +75,7 @@ class CompiledRules:
         mask = work.select((failed & (pl.col(OP) == 0)) if OP in frame.columns else failed).to_series()
         if not mask.any():
             return Outcome(work.select(columns), {}, rejected_none(frame))
-        kept = work.filter(~mask).select(columns)
+        kept = work.select(columns).filter(~mask)
         return Outcome(kept, *self._judge(frame.filter(mask), work.filter(mask)))
 
     def _judge(self, came: pl.DataFrame, work: pl.DataFrame) -> tuple[dict[str, int], pl.DataFrame]:

@@ -55,7 +55,8 @@ def _joined(blocks: Iterable[Block]) -> list[_Joined]:
 def _together(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
     if len(frames) < 2:
         return frames[0] if frames else None
-    return pl.concat(frames, rechunk=True).sort(HASH, maintain_order=True)
+    # Diagonal: what an earlier version stored may have columns that are let go by now.
+    return pl.concat(frames, how="diagonal", rechunk=True).sort(HASH, maintain_order=True)
 
 
 def chosen(blocks: Iterable[Block], choose: Callable[[Hashes], Mask]) -> pl.DataFrame | None:

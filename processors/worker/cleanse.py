@@ -121,7 +121,7 @@ def _place(kept: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo) 
         for name in table.change_columns  # a source that only adds stands beside one that tells changes
     ]
     return kept.select(
-        *table.columns,
+        *table.stored,
         *change,
         CHANGED,
         pl.lit(header.extra["source"], dtype=pl.UInt16).alias(SOURCE),

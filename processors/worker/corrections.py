@@ -52,7 +52,7 @@ def words(frame: pl.DataFrame, table: TablePlan, header: Header, info: RunInfo, 
     number = int(header.extra["position"])
     standing = (pl.col(WEIGHT) > 0) & ((pl.col(OP) == 0) if table.change_columns else pl.lit(True))
     records = frame.filter(standing)
-    contents = content_of(records, table.columns, seed(info.key, "content"), generate(info, table.name))
+    contents = content_of(records, table.stored, seed(info.key, "content"), generate(info, table.name))
     placed = [HASH, SOURCE, *table.change_columns]
     told = [records.select(*placed, contents.alias(CHANGED), pl.lit(affirmation(number), dtype=pl.Int64).alias(WEIGHT))]
     if memo is not None and memo.stands is not None:

@@ -155,7 +155,7 @@ class RunPart:
     def _merged(self, parts: list[Name]) -> bytes:
         segments = [self._segment(name) for name in parts]
         frames = [frame for _, frame in walk(segments, ranges(segments, 1 << 18))]
-        return build(pl.concat(frames), self.info.key, BLOCK_ROWS)
+        return build(pl.concat(frames, how="diagonal"), self.info.key, BLOCK_ROWS)
 
 
 def _progress(path: Path) -> Progress:

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 import processors.anonymize
-from processors.anonymize.protocol import Anonymization, Example
+from processors.anonymize.protocol import Anonymization, Batch, Example
+from processors.anonymize.randomness import Draw
 from processors.anonymize.runner import CompiledMethods, compile_methods
 from schemas.columns import IDENTITY, polars_type
 from schemas.discovery import discover
@@ -88,6 +89,19 @@ def test_writes_the_types_it_declares(name: str, example: Example) -> None:
         assert set(methods.output_columns) == set(out.columns) - {IDENTITY}
         for column, kind in methods.output_columns.items():
             assert out[column].dtype == polars_type(kind)
+
+
+@every_example
+def test_reads_no_more_than_it_says(name: str, example: Example) -> None:
+    """What no method reads is not stored: it would not be there any more."""
+    methods, frame = setting(name, example)
+    formed, _ = methods.form(frame, frame[IDENTITY], KEY, False)
+    out = methods.apply(formed, KEY, False)
+    for one in methods.treatments:
+        assert one.reads is not None
+        seen = formed.select(*one.reads, IDENTITY)
+        written = seen.with_columns(one.treat(Batch(seen, Draw(KEY, "t", seen[IDENTITY]), False)))
+        assert written.select(*one.outputs).equals(out.select(*one.outputs))
 
 
 @every_example
