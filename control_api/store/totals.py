@@ -84,12 +84,13 @@ def progress(conn: Connection, run: Run) -> dict[str, int]:
 
 def _tables(conn: Connection, run: Run) -> dict[str, dict[str, Any]]:
     totals = totals_of(conn, run.run)
-    stored = outbox.plans_of(conn, run.run)
+    over = run.prepared_at is not None or run.ended_at is not None
+    prepared = outbox.prepared(conn, run.run) if over else {}
     found = {}
-    for table in dict.fromkeys([*run.spec.tables, *stored]):
+    for table in dict.fromkeys([*run.spec.tables, *outbox.plans_of(conn, run.run)]):
         total = totals.get(table, Totals())
-        if run.prepared_at is not None or run.ended_at is not None:
-            total.prepared = outbox.count(conn, run.run, table) if table in stored else 0
+        if over:
+            total.prepared = prepared.get(table, 0)
         found[table] = asdict(total)
         for name in ("withheld", "presence"):  # which certificates tell
             del found[table][name]

@@ -25,10 +25,11 @@ def list_tables(ctx: Ctx, run: str) -> dict[str, Any]:
     """Its tables: their columns, and how many records stand in each."""
     with ctx.connections() as conn:
         state = get_run(conn, run).state
+        prepared = outbox.prepared(conn, run)
         found = [
             {
                 "table": table,
-                "records": outbox.count(conn, run, table),
+                "records": prepared[table],
                 "columns": plan.columns,
                 "sources": plan.sources,
             }

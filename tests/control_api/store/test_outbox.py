@@ -136,6 +136,15 @@ def test_a_table_that_is_not_there_is_named(conn: Connection, run: str) -> None:
         outbox.count(conn, "nobody", "t")
 
 
+def test_how_many_are_prepared_is_told_without_a_look_at_the_rows(conn: Connection, run: str) -> None:
+    """What was taken in several parts adds up; of a table that nothing is known of the rows are counted."""
+    assert outbox.prepared(conn, run) == {"t": 3}
+    for partition, rows in ((0, 40_000_000), (1, -7)):
+        conn.execute("INSERT INTO metal.stored VALUES (%s, 't', %s, %s)", (run, partition, rows))
+    assert outbox.prepared(conn, run) == {"t": 39_999_993}
+    assert outbox.count(conn, run, "t") == 3
+
+
 def test_pages_and_single_records(conn: Connection, run: str) -> None:
     first = outbox_rows.page(conn, run, "t", 2)
     second = outbox_rows.page(conn, run, "t", 2, cursor=first[-1]["_id"])
