@@ -85,7 +85,7 @@ class _Rest:
 
     def __init__(self, joined: _Joined, begin: int) -> None:
         self._joined = joined
-        order = np.argsort(joined.hashes, kind="stable")
+        order = np.argsort(joined.hashes)  # not stable: what rows of one hash say does not depend on their order
         hashes = joined.hashes[order]
         first = np.searchsorted(hashes, np.uint64(begin))
         self._places, self._hashes = order[first:], hashes[first:]
