@@ -113,8 +113,8 @@ class Narrowed:
     """A narrowed table of which some rows are wanted: others are passed over before they cost anything."""
 
     def __init__(self, fixed: pa.RecordBatch, texts: Sequence[pa.Buffer]) -> None:
-        if len(texts) != texts_of(fixed.schema):
-            raise Fatal(f"a batch has {texts_of(fixed.schema)} columns of texts, and {len(texts)} came with it")
+        if len(texts) != len(texts_of(fixed.schema)):
+            raise Fatal(f"a batch has {len(texts_of(fixed.schema))} columns of texts, and {len(texts)} came with it")
         held = iter(texts)
         self._names = fixed.schema.names
         self._columns: list[tuple[pa.Array, pa.DataType | None]] = []  # with the type that is still to be given back
@@ -136,9 +136,20 @@ class Narrowed:
         return pa.Table.from_arrays(arrays, names=self._names)
 
 
-def texts_of(schema: pa.Schema) -> int:
-    """How many columns have their bytes apart."""
-    return sum((field.metadata or {}).get(_WAS) in _LARGE for field in schema)
+def texts_of(schema: pa.Schema) -> tuple[int, ...]:
+    """The columns that have their bytes apart."""
+    return tuple(number for number, field in enumerate(schema) if (field.metadata or {}).get(_WAS) in _LARGE)
+
+
+def bytes_before(lengths: pa.Array, row: int) -> int:
+    """How many bytes of a text stand before a row."""
+    return 0 if pa.types.is_null(lengths.type) else int(_values(lengths)[:row].sum(dtype=np.int64))
+
+
+def _values(lengths: pa.Array) -> np.ndarray[tuple[int], np.dtype[Any]]:
+    """Where a value is null its length stands there all the same."""
+    held = np.frombuffer(lengths.buffers()[1], dtype=lengths.type.to_pandas_dtype())
+    return held[lengths.offset : lengths.offset + len(lengths)]
 
 
 def _text(lengths: pa.Array, data: pa.Buffer, was: bytes) -> pa.Array:
@@ -148,8 +159,7 @@ def _text(lengths: pa.Array, data: pa.Buffer, was: bytes) -> pa.Array:
         return pa.nulls(len(lengths), kind)
     start = lengths.offset
     ends = np.zeros(start + len(lengths) + 1, dtype=np.int32 if small else np.int64)
-    values = np.frombuffer(lengths.buffers()[1], dtype=lengths.type.to_pandas_dtype())
-    np.cumsum(values[start : start + len(lengths)], out=ends[start + 1 :])
+    np.cumsum(_values(lengths), out=ends[start + 1 :])
     if int(ends[-1]) != data.size:
         raise Fatal("the texts of a batch are not as long as it says")
     buffers = [lengths.buffers()[0], pa.py_buffer(ends), data]

@@ -16,7 +16,7 @@ import pyarrow as pa
 from processors.segments.sieve import Hashes
 from schemas.batch import frame_of
 from schemas.columns import HASH
-from schemas.narrow import Narrowed
+from schemas.narrow import Narrowed, bytes_before
 
 SPACE: Final = 2**64  # of hashes
 
@@ -31,6 +31,19 @@ class Block(NamedTuple):
     texts: list[pa.Buffer]
     hashes: Hashes
     layout: str  # the same for blocks that were narrowed alike
+    lengths: tuple[int, ...]  # which columns are lengths of texts
+
+    def cut(self, row: int) -> tuple[Block, Block]:
+        """The rows before this one, and the others; nothing is copied."""
+        first, second = [], []
+        for text, number in zip(self.texts, self.lengths, strict=True):
+            end = bytes_before(self.fixed.column(number), row)
+            first.append(text.slice(0, end))
+            second.append(text.slice(end))
+        return (
+            self._replace(fixed=self.fixed.slice(0, row), texts=first, hashes=self.hashes[:row]),
+            self._replace(fixed=self.fixed.slice(row), texts=second, hashes=self.hashes[row:]),
+        )
 
 
 class _Joined:
@@ -70,10 +83,10 @@ def chosen(blocks: Iterable[Block], choose: Callable[[Hashes], Mask]) -> pl.Data
 
 
 class Sorted:
-    """The rows of blocks from the hash `begin` on, as far as is asked each time."""
+    """The rows of blocks by hash, as far as is asked each time."""
 
-    def __init__(self, blocks: Iterable[Block], begin: int = 0) -> None:
-        self._parts = [_Rest(joined, begin) for joined in _joined(blocks)]
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self._parts = [_Rest(joined) for joined in _joined(blocks)]
 
     def below(self, end: int) -> pl.DataFrame | None:
         """Those that were not given yet and whose hash is below `end`, sorted by hash; None where there is none."""
@@ -83,12 +96,11 @@ class Sorted:
 class _Rest:
     """The rows of one layout that were not given yet."""
 
-    def __init__(self, joined: _Joined, begin: int) -> None:
+    def __init__(self, joined: _Joined) -> None:
         self._joined = joined
-        order = np.argsort(joined.hashes)  # not stable: what rows of one hash say does not depend on their order
-        hashes = joined.hashes[order]
-        first = np.searchsorted(hashes, np.uint64(begin))
-        self._places, self._hashes = order[first:], hashes[first:]
+        # Not stable: what rows of one hash say does not depend on their order.
+        self._places: Places = np.argsort(joined.hashes)
+        self._hashes: Hashes = joined.hashes[self._places]
 
     def below(self, end: int) -> pl.DataFrame | None:
         count = len(self._hashes) if end >= SPACE else int(np.searchsorted(self._hashes, np.uint64(end)))

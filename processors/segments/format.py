@@ -113,7 +113,7 @@ class Segment:
     firsts: Hashes
     _layout: str
     _schema: pa.Schema
-    _texts: int
+    _texts: tuple[int, ...]
     _offsets: list[int]
     _sizes: list[int]
     _hashes_at: int
@@ -157,7 +157,8 @@ class Segment:
 
     def block(self, number: int) -> Block:
         payload = _unseal(self._cipher, self._read(self._offsets[number], self._sizes[number]))
-        return Block(*_unpack(payload, self._schema, self._texts), self._hashes_of(number), self._layout)
+        fixed, texts = _unpack(payload, self._schema, len(self._texts))
+        return Block(fixed, texts, self._hashes_of(number), self._layout, self._texts)
 
     def blocks_for(self, wanted: Hashes) -> list[int]:
         """The blocks in which rows with one of the wanted (sorted) hashes stand."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import polars as pl
 
 from processors.segments.blocks import SPACE, Block, Sorted
@@ -25,20 +26,23 @@ class Cursor:
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
         self._next = 0
-        self._last: Block | None = None  # the last one that was opened, while some of its rows are still to come
+        self._last: Block | None = None  # of the last one that was opened, the rows that are still to come
 
     def until(self, end: int) -> Iterator[Block]:
-        """The blocks with rows that come next and whose hash is below `end`; other rows of theirs may be anywhere."""
+        """The rows that come next and whose hash is below `end`, in blocks."""
         if self._last is not None and int(self._last.hashes[0]) < end:
-            yield self._still(self._last, end)
+            yield self._below(self._last, end)
         while self._last is None and self._next < self._segment.blocks and int(self._segment.firsts[self._next]) < end:
             block = self._segment.block(self._next)
             self._next += 1
-            yield self._still(block, end)
+            yield self._below(block, end)
 
-    def _still(self, block: Block, end: int) -> Block:
-        self._last = block if int(block.hashes[-1]) >= end else None
-        return block
+    def _below(self, block: Block, end: int) -> Block:
+        if int(block.hashes[-1]) < end:
+            self._last = None
+            return block
+        below, self._last = block.cut(int(np.searchsorted(block.hashes, np.uint64(end))))
+        return below
 
 
 def ranges(segments: Sequence[Segment], rows_per_range: int) -> int:
@@ -59,7 +63,7 @@ def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.Data
 def _group(cursors: Sequence[Cursor], edges: Sequence[int], numbers: range) -> Iterator[tuple[int, pl.DataFrame]]:
     """By itself, so that what was put together is gone before more is."""
     blocks = (block for cursor in cursors for block in cursor.until(edges[numbers.stop]))
-    rows = Sorted(blocks, edges[numbers.start])
+    rows = Sorted(blocks)
     for number in numbers:
         if (found := rows.below(edges[number + 1])) is not None:
             yield number, found

@@ -89,7 +89,7 @@ def test_ranges_do_not_depend_on_how_rows_are_spread(values: list[int], count: i
     assert [(n, sorted(f.get_column("text"))) for n, f in walk(spread, count)] == whole
 
 
-def test_blocks_are_joined_for_several_ranges_and_each_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_are_joined_for_several_ranges_and_each_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows in a third of the space, as a partition's are, and joined for as many bytes as is said."""
     rows, count = 3_000, 60
     frame = frame_of([number * (2**64 // 3 // rows) for number in range(rows)])
@@ -98,20 +98,20 @@ def test_blocks_are_joined_for_several_ranges_and_each_is_opened_once(monkeypatc
     joined: list[int] = []
     make = walking.Sorted
 
-    def counted(blocks: Iterable[Block], begin: int) -> Sorted:
+    def counted(blocks: Iterable[Block]) -> Sorted:
         held = list(blocks)
-        joined.append(len(held))
-        return make(held, begin)
+        joined.append(sum(len(block.hashes) for block in held))
+        return make(held)
 
     monkeypatch.setattr(walking, "Sorted", counted)
     for times, most in ((1, 1), (4, 4), (20, 20)):  # 20 of 60 ranges have rows
         joined.clear()
         monkeypatch.setattr(walking, "JOINED_BYTES", size // 20 * times)
-        found = pl.concat([rows for _, rows in walk(segments, count)])
+        found = pl.concat([some for _, some in walk(segments, count)])
         assert same(found, frame)
-        filled = [blocks for blocks in joined if blocks]
+        filled = [some for some in joined if some]
         assert 20 / most <= len(filled) <= 20 / most * 1.5 + 1
-        assert sum(filled) <= 300 + 30 * len(filled)  # of 300 blocks; of a segment one may wait
+        assert sum(filled) == rows
 
 
 WIDE = {
@@ -123,6 +123,21 @@ WIDE = {
     "at": pl.Series([None, 0, 1, 2**50], dtype=pl.Int64).cast(pl.Datetime("us", "UTC")),
     "share": pl.Series([0.1, None, float("-inf"), 0.0], dtype=pl.Float64),
 }
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.data())
+def test_a_block_is_cut_between_any_two_rows(places: list[int], data: st.DataObject) -> None:
+    frame = pl.DataFrame(WIDE)[places].with_columns(pl.Series(HASH, range(len(places)), dtype=pl.UInt64))
+    pieces = [from_bytes(build(frame, KEY, len(places)), KEY).block(0)]
+    for _ in range(3):  # what was cut can be cut again
+        number = data.draw(st.integers(0, len(pieces) - 1))
+        row = data.draw(st.integers(0, len(pieces[number].hashes)))
+        pieces[number : number + 1] = pieces[number].cut(row)
+    found = [rows for piece in pieces if len(piece.hashes) and (rows := Sorted([piece]).below(2**64)) is not None]
+    assert pl.concat(found).equals(frame)
+    joined = Sorted(reversed(pieces)).below(2**64)
+    assert joined is not None
+    assert joined.equals(frame)
 
 
 @given(st.lists(st.lists(st.integers(0, 3), max_size=12), min_size=1, max_size=4), st.integers(1, 5), st.integers(1, 3))
