@@ -3,7 +3,7 @@
 The contract's people as they leave a source, 65,536 to a batch, and sorted by a hash as the merge stores them.
 Beside today's form stand Arrow's own: as it is, and packed by Arrow with lz4. Seconds are of processor time for all
 records, bytes are for one; medians of several turns, taken in turn. A walk is also told for one partition of ten times
-as many segments, beside one that puts blocks together for each range by itself.
+as many segments.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -26,7 +25,6 @@ import pyarrow as pa
 
 from benchmarks import people
 from processors.merge.close import RANGE_ROWS
-from processors.segments import walk as walking
 from processors.segments.format import build, from_bytes
 from processors.segments.walk import ranges, walk
 from processors.worker.cleanse import BLOCK_ROWS
@@ -88,16 +86,6 @@ def many(part: list[pl.DataFrame], times: int) -> list[bytes]:
     return [build(frame, KEY, BLOCK_ROWS) for frame in moved]
 
 
-@contextmanager
-def joined(size: int) -> Iterator[None]:
-    """Blocks are put together for as many ranges as this many bytes make."""
-    before, walking.JOINED_BYTES = walking.JOINED_BYTES, size
-    try:
-        yield
-    finally:
-        walking.JOINED_BYTES = before
-
-
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     frames = batches(count)
@@ -124,8 +112,6 @@ def main() -> None:
     held = many(parts[0], MANY)
     for _ in range(RUNS):
         timed("segment_walk_of_many", lambda: walked([held], RANGE_ROWS))
-        with joined(1):
-            timed("segment_walk_of_many_by_range", lambda: walked([held], RANGE_ROWS))
     told = {name: round(statistics.median(taken), 3) for name, taken in seconds.items()}
     print(
         json.dumps(

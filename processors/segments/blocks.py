@@ -65,47 +65,26 @@ def _joined(blocks: Iterable[Block]) -> list[_Joined]:
     return [_Joined(some) for some in alike.values()]
 
 
-def _together(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
+def _as_one(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
     if len(frames) < 2:
         return frames[0] if frames else None
     # Diagonal: what an earlier version stored may have columns that are let go by now.
     return pl.concat(frames, how="diagonal", rechunk=True).sort(HASH, maintain_order=True)
 
 
+def together(blocks: Iterable[Block]) -> pl.DataFrame | None:
+    """The rows of blocks, sorted by hash; None where there is none.
+
+    Not stable: what rows of one hash say does not depend on their order.
+    """
+    return _as_one([joined.take(np.argsort(joined.hashes)) for joined in _joined(blocks) if len(joined.hashes)])
+
+
 def chosen(blocks: Iterable[Block], choose: Callable[[Hashes], Mask]) -> pl.DataFrame | None:
-    """The rows of blocks whose hashes are chosen, sorted by them; None where there is none."""
+    """The same of those whose hashes are chosen."""
     found: list[pl.DataFrame] = []
     for joined in _joined(blocks):
         places = np.flatnonzero(choose(joined.hashes))
         if len(places):
-            found.append(joined.take(places[np.argsort(joined.hashes[places], kind="stable")]))
-    return _together(found)
-
-
-class Sorted:
-    """The rows of blocks by hash, as far as is asked each time."""
-
-    def __init__(self, blocks: Iterable[Block]) -> None:
-        self._parts = [_Rest(joined) for joined in _joined(blocks)]
-
-    def below(self, end: int) -> pl.DataFrame | None:
-        """Those that were not given yet and whose hash is below `end`, sorted by hash; None where there is none."""
-        return _together([frame for part in self._parts if (frame := part.below(end)) is not None])
-
-
-class _Rest:
-    """The rows of one layout that were not given yet."""
-
-    def __init__(self, joined: _Joined) -> None:
-        self._joined = joined
-        # Not stable: what rows of one hash say does not depend on their order.
-        self._places: Places = np.argsort(joined.hashes)
-        self._hashes: Hashes = joined.hashes[self._places]
-
-    def below(self, end: int) -> pl.DataFrame | None:
-        count = len(self._hashes) if end >= SPACE else int(np.searchsorted(self._hashes, np.uint64(end)))
-        if not count:
-            return None
-        places = self._places[:count]
-        self._places, self._hashes = self._places[count:], self._hashes[count:]
-        return self._joined.take(places)
+            found.append(joined.take(places[np.argsort(joined.hashes[places])]))
+    return _as_one(found)

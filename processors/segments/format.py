@@ -19,7 +19,7 @@ import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from processors.segments.blocks import SPACE, Block, Sorted, chosen
+from processors.segments.blocks import Block, chosen, together
 from processors.segments.sieve import Hashes, Sieve
 from schemas.columns import HASH
 from schemas.errors import Fatal
@@ -182,7 +182,7 @@ class Segment:
         return map(self.block, self.blocks_for(wanted))
 
     def all(self) -> pl.DataFrame | None:
-        return Sorted(map(self.block, range(self.blocks))).below(SPACE)
+        return together(map(self.block, range(self.blocks)))
 
 
 def lookup(segments: Sequence[Segment], wanted: Hashes) -> pl.DataFrame | None:

@@ -1,9 +1,8 @@
 """Walks several segments together in ranges of key hashes, so that memory follows the range and not the state.
 
-All rows of one hash come in one frame. Each block is opened once; of each segment at most one block waits. A range of
-many segments takes less of each than a block holds, so blocks are put together for several ranges at once.
-The ranges depend on nothing but their number, so walking the same rows again gives the same frames,
-however the rows are spread over segments.
+All rows of one hash come in one frame. Each block is opened once, and cut where a range ends: of each segment at most
+one waits, and each row is put together with others once. The ranges depend on nothing but their number, so walking the
+same rows again gives the same frames, however the rows are spread over segments.
 """
 
 from __future__ import annotations
@@ -13,11 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from processors.segments.blocks import SPACE, Block, Sorted
+from processors.segments.blocks import SPACE, Block, together
 from processors.segments.format import Segment
 
 RANGE_BYTES = 64 << 20  # narrowed and not packed
-JOINED_BYTES = 16 << 20  # of blocks that are put together at once, for as many ranges as that makes
 
 
 class Cursor:
@@ -54,26 +52,8 @@ def ranges(segments: Sequence[Segment], rows_per_range: int) -> int:
 def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.DataFrame]]:
     """(number of the range, its rows sorted by hash); ranges without rows are left out."""
     cursors = [Cursor(segment) for segment in segments]
-    edges = [number * SPACE // count for number in range(count + 1)]
-    at_once = _at_once(segments, count)
-    for first in range(0, count, at_once):
-        yield from _group(cursors, edges, range(first, min(first + at_once, count)))
-
-
-def _group(cursors: Sequence[Cursor], edges: Sequence[int], numbers: range) -> Iterator[tuple[int, pl.DataFrame]]:
-    """By itself, so that what was put together is gone before more is."""
-    blocks = (block for cursor in cursors for block in cursor.until(edges[numbers.stop]))
-    rows = Sorted(blocks)
-    for number in numbers:
-        if (found := rows.below(edges[number + 1])) is not None:
+    for number in range(count):
+        end = (number + 1) * SPACE // count
+        found = together(block for cursor in cursors for block in cursor.until(end))
+        if found is not None:
             yield number, found
-
-
-def _at_once(segments: Sequence[Segment], count: int) -> int:
-    """For how many ranges to put blocks together. Rows may fill a part of all hashes, as those of one partition do."""
-    filled = [segment.firsts for segment in segments if segment.rows]
-    if not filled:
-        return count
-    span = max(int(firsts[-1]) for firsts in filled) - min(int(firsts[0]) for firsts in filled)
-    size = sum(segment.size for segment in segments)
-    return max(1, JOINED_BYTES * span * count // (SPACE * max(1, size)))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.segments import walk as walking
-from processors.segments.blocks import Block, Sorted
-from processors.segments.format import build, from_bytes, lookup
+from processors.segments.blocks import Block, together
+from processors.segments.format import Segment, build, from_bytes, lookup
 from processors.segments.walk import RANGE_BYTES, ranges, walk
 from schemas.columns import HASH
 from schemas.errors import Fatal
@@ -61,16 +61,11 @@ def test_a_point_read_of_several_segments(parts: list[list[int]], others: list[i
     assert same(found if found is not None else expected.clear(), expected)
 
 
-@given(st.lists(hashes, max_size=5), st.integers(1, 12), st.integers(1, 9), st.sampled_from([1, 100, 300, 10**9]))
-def test_a_walk_gives_each_hash_once_and_in_order(
-    parts: list[list[int]], count: int, block_rows: int, joined: int
-) -> None:
-    """However few or many ranges blocks are put together for."""
+@given(st.lists(hashes, max_size=5), st.integers(1, 12), st.integers(1, 9))
+def test_a_walk_gives_each_hash_once_and_in_order(parts: list[list[int]], count: int, block_rows: int) -> None:
     frames = [frame_of(part) for part in parts]
     segments = [from_bytes(build(frame, KEY, block_rows), KEY) for frame in frames]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walking, "JOINED_BYTES", joined)
-        walked = [frame for _, frame in walk(segments, count)]
+    walked = [frame for _, frame in walk(segments, count)]
     last = -1
     for frame in walked:
         column = frame.get_column(HASH).to_list()
@@ -89,29 +84,30 @@ def test_ranges_do_not_depend_on_how_rows_are_spread(values: list[int], count: i
     assert [(n, sorted(f.get_column("text"))) for n, f in walk(spread, count)] == whole
 
 
-def test_blocks_are_joined_for_several_ranges_and_each_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows in a third of the space, as a partition's are, and joined for as many bytes as is said."""
+def test_blocks_are_opened_once_and_cut_where_a_range_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows in a third of the space, as a partition's are."""
     rows, count = 3_000, 60
     frame = frame_of([number * (2**64 // 3 // rows) for number in range(rows)])
     segments = [from_bytes(build(frame.gather_every(30, i), KEY, 10), KEY) for i in range(30)]
-    size = sum(segment.size for segment in segments)
     joined: list[int] = []
-    make = walking.Sorted
+    opened: list[int] = []
+    make, read = walking.together, Segment.block
 
-    def counted(blocks: Iterable[Block]) -> Sorted:
+    def counted(blocks: Iterable[Block]) -> pl.DataFrame | None:
         held = list(blocks)
         joined.append(sum(len(block.hashes) for block in held))
         return make(held)
 
-    monkeypatch.setattr(walking, "Sorted", counted)
-    for times, most in ((1, 1), (4, 4), (20, 20)):  # 20 of 60 ranges have rows
-        joined.clear()
-        monkeypatch.setattr(walking, "JOINED_BYTES", size // 20 * times)
-        found = pl.concat([some for _, some in walk(segments, count)])
-        assert same(found, frame)
-        filled = [some for some in joined if some]
-        assert 20 / most <= len(filled) <= 20 / most * 1.5 + 1
-        assert sum(filled) == rows
+    def told(segment: Segment, number: int) -> Block:
+        opened.append(number)
+        return read(segment, number)
+
+    monkeypatch.setattr(walking, "together", counted)
+    monkeypatch.setattr(Segment, "block", told)
+    assert same(pl.concat([found for _, found in walk(segments, count)]), frame)
+    assert len(opened) == sum(segment.blocks for segment in segments) == 300
+    assert sum(joined) == rows
+    assert max(joined) <= 151  # 20 of 60 ranges have rows
 
 
 WIDE = {
@@ -133,9 +129,9 @@ def test_a_block_is_cut_between_any_two_rows(places: list[int], data: st.DataObj
         number = data.draw(st.integers(0, len(pieces) - 1))
         row = data.draw(st.integers(0, len(pieces[number].hashes)))
         pieces[number : number + 1] = pieces[number].cut(row)
-    found = [rows for piece in pieces if len(piece.hashes) and (rows := Sorted([piece]).below(2**64)) is not None]
+    found = [rows for piece in pieces if (rows := together([piece])) is not None]
     assert pl.concat(found).equals(frame)
-    joined = Sorted(reversed(pieces)).below(2**64)
+    joined = together(reversed(pieces))
     assert joined is not None
     assert joined.equals(frame)
 
