@@ -12,7 +12,9 @@ import sys
 
 from deploy.stack.roster import MEMORY
 
-if not MEMORY.items() <= os.environ.items():  # as the services run, and before anything is loaded that reads it
+if (
+    __name__ == "__main__" and not MEMORY.items() <= os.environ.items()
+):  # as the services run, and before anything is loaded that reads it
     os.execve(sys.executable, [sys.executable, "-m", "benchmarks.chain", *sys.argv[1:]], {**os.environ, **MEMORY})
 
 import json

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from control_api.actions.transitions import ENGINE, end_run, fail_run, mark_prepared
 from control_api.store.db import Connection
-from control_api.store.outbox import count, plans_of, stored
+from control_api.store.outbox import count, plans_of, restate, stored
 from control_api.store.totals import Totals, totals_of
 from schemas.run import REPLAY_LANE
 from schemas.task.model import Rejects
@@ -106,7 +106,9 @@ def _imbalance(
         derived = any(step.get("aggregate") for step in spec["tables"].get(table, {}).get("transform", []))
         # what does not add up is told of the rows that are there
         if _difference(table, totals[table], said.get(table, 0), derived):
-            wrong += _difference(table, totals[table], count(conn, run, table), derived)
+            there = count(conn, run, table)
+            restate(conn, run, table, there)
+            wrong += _difference(table, totals[table], there, derived)
     return f"the counts of the run do not add up: {'; '.join(wrong)}" if wrong else None
 
 

@@ -52,7 +52,7 @@ class TablePlan:
     carried: tuple[str, ...]  # the columns after transforms
     carried_schema: dict[str, pl.DataType]
     output_plan: OutputPlan
-    stored: tuple[str, ...]  # the columns that go on behind the rules: of the others nothing is looked at any more
+    stored: tuple[str, ...]  # the columns that go on behind the rules: nothing looks at the others any more
 
 
 @dataclass(frozen=True)

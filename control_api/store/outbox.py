@@ -139,6 +139,12 @@ def stored(conn: Connection, run: str) -> dict[str, int]:
     return dict(rows.fetchall())
 
 
+def restate(conn: Connection, run: str, table: str, rows: int) -> None:
+    """Sets right what is told of a table's rows, which were looked at; what comes is added as before."""
+    conn.execute("DELETE FROM metal.stored WHERE run = %s AND tab = %s", (run, table))
+    conn.execute("INSERT INTO metal.stored (run, tab, partition, rows) VALUES (%s, %s, 0, %s)", (run, table, rows))
+
+
 def prepared(conn: Connection, run: str) -> dict[str, int]:
     """How many records of each table stand prepared, as `stored` has it; what it knows nothing of is counted."""
     said = stored(conn, run)

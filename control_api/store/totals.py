@@ -1,6 +1,7 @@
 """What became of the records of a run, table by table: the producers' counts, added up.
 
-While a run goes on, what is prepared is what the producers say; once it is over, the rows are counted where they are.
+While a run goes on, what is prepared is what the producers say; once it is over, what PostgreSQL said when it took the
+rows is added up.
 """
 
 from __future__ import annotations

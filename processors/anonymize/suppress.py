@@ -25,7 +25,8 @@ from schemas.task.model import Strict
 class Suppress:
     """`columns` are written as null; `with` gives a text instead and makes them text.
 
-    What is removed of every record, and looked at by nothing else, is not stored behind the field rules.
+    What is removed of every record is not even stored behind the field rules, unless something else looks at it: keys,
+    references, other tables, other methods, transforms, or `drop_all` and `keep_all`, which compare whole records.
     """
 
     class Config(Strict):

@@ -4,7 +4,7 @@ A word is a row that stands for no record: its weight is below zero and holds th
 content of the record it speaks of, `_src` and `_pos` the place. It withdraws that record, or says that it stands. Of
 the words on a record the last one counts, whenever it came, so the outcome depends on the set of rows alone.
 
-Records of one key that are alike in every declared column are one record to a word, whatever source told them; only
+Records of one key that are alike in every stored column are one record to a word, whatever source told them; only
 what the word's own source, if it tells changes, says again later is news. A withdrawn record is as if it had never
 been in the word's source or in one that only adds; in another source of changes it still ends what was before it.
 Each correction counts one record as rejected, the one whose dead letter it answers.

@@ -108,7 +108,8 @@ def _last_changes(rest: pl.DataFrame, plan: MergePlan) -> pl.DataFrame:
     telling = pl.col(SOURCE).is_in(sorted(plan.changes))
     group = [*plan.key, SOURCE]
     changes = rest.filter(telling)
-    ties = [pl.col(POSITION), pl.col(_COUNTS), *map(pl.col, plan.columns), pl.col(CHANGED)]
+    # Everything that can tell two rows apart: one that is let go may have been what told a deletion from a record.
+    ties = [pl.col(POSITION), pl.col(_COUNTS), *map(pl.col, plan.columns), pl.col(CHANGED), pl.col(OP)]
     last = (
         changes.with_columns((pl.col(WEIGHT) > 0).alias(_COUNTS), pl.col(WEIGHT).sum().over(group))
         .sort([*map(pl.col, group), *ties])

@@ -40,10 +40,11 @@ tables:
       phone:  {type: string, references: line.number}
       salary: {type: float64}
       age:    {type: int64}
+      remark: {type: string}
     primary_key: {column: id, conflicts: {prefer: [s]}}
     sources: {s: SUBJECTS}
     anonymize:
-      - {method: suppress, columns: [name]}
+      - {method: suppress, columns: [name, remark]}
       - {method: tokenize, columns: [email]}
       - {method: mask, columns: {phone: {keep_last: 2}}}
       - {method: perturb, columns: {salary: {relative: 0.05}}}
@@ -83,11 +84,12 @@ def _plant(folder: Path, records: int, bad: int) -> list[bytes]:
     draw, planted = random.Random(77), []
     with (folder / "subject.jsonl").open("w") as subjects, (folder / "line.jsonl").open("w") as lines:
         for n in range(records):
-            texts = [f"PLANTED-{uuid.UUID(int=draw.getrandbits(128))}" for _ in range(3)]
+            texts = [f"PLANTED-{uuid.UUID(int=draw.getrandbits(128))}" for _ in range(4)]
             salary = draw.uniform(1e5, 9e5)
             planted += [text.encode() for text in texts]
             planted += [struct.pack("<d", salary), repr(salary).encode()]
             record: dict[str, Any] = {"id": n, "name": texts[0], "email": texts[1], "phone": texts[2], "salary": salary}
+            record["remark"] = texts[3]  # goes no further than the rules
             record["age"] = f"{texts[0]} years" if n < bad else n % 90
             subjects.write(json.dumps(record) + "\n")
             lines.write(json.dumps({"number": texts[2]}) + "\n")

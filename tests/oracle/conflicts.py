@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,8 +62,11 @@ def _order(record: Record, by: str | None) -> tuple[Any, ...]:
     return (value is not None, value)
 
 
-def merge(table: dict[str, Any], records: list[Record]) -> Merged:
-    """The table's rows, one for each key, by the strategy that its primary key declares."""
+def merge(table: dict[str, Any], records: list[Record], unseen: Collection[str] = ()) -> Merged:
+    """The table's rows, one for each key, by the strategy that its primary key declares.
+
+    Where a source is preferred, columns that are `unseen` afterwards don't decide between its records.
+    """
     columns, primary = list(table["columns"]), table.get("primary_key")
     if primary is None:
         return Merged(rows=[one.row for one in records])
@@ -79,12 +83,18 @@ def merge(table: dict[str, Any], records: list[Record]) -> Merged:
     for one in present:
         groups[tuple(one.row[name] for name in key)].append(one)
     for group in groups.values():
-        _resolve(result, group, columns, key, primary["conflicts"], list(sources))
+        _resolve(result, group, columns, key, primary["conflicts"], list(sources), unseen)
     return result
 
 
 def _resolve(
-    result: Merged, group: list[Record], columns: list[str], key: list[str], strategy: Any, sources: list[str]
+    result: Merged,
+    group: list[Record],
+    columns: list[str],
+    key: list[str],
+    strategy: Any,
+    sources: list[str],
+    unseen: Collection[str],
 ) -> None:
     distinct = {canonical(one.row, columns): one.row for one in group}
     if len(distinct) == 1:
@@ -97,6 +107,7 @@ def _resolve(
         result.merged += len(group) - len(distinct)
     else:
         ranked = [*strategy["prefer"], *(name for name in sources if name not in strategy["prefer"])]
-        best = min(group, key=lambda one: (ranked.index(one.source), canonical(one.row, columns)))
+        seen = [name for name in columns if name not in unseen]
+        best = min(group, key=lambda one: (ranked.index(one.source), canonical(one.row, seen)))
         result.rows.append(best.row)
         result.merged += len(group) - 1

@@ -56,7 +56,7 @@ def prepare(task: dict[str, Any], base: Path, given: Given | None = None) -> Ora
     tables: dict[str, Prepared] = {}
     rows: relations.Rows = {}
     for name, table in collected.items():
-        tables[name], merged = _collect(name, table, base, given or {})
+        tables[name], merged = _collect(name, table, base, given or {}, let_go(task, name))
         rows[name], new = _transformed(tables[name], table, merged)
         tables[name].regenerated = new
         rows[name] += new
@@ -73,7 +73,26 @@ def prepare(task: dict[str, Any], base: Path, given: Given | None = None) -> Ora
     return Oracle(task, tables)
 
 
-def _collect(name: str, table: dict[str, Any], base: Path, given: Given) -> tuple[Prepared, Merged]:
+def let_go(task: dict[str, Any], name: str) -> set[str]:
+    """Columns that are suppressed in every record, and that nothing else in the task names."""
+    table = task["tables"][name]
+    methods = table.get("anonymize", [])
+    plain = [one for one in methods if one["method"] == "suppress" and not {"where", "rarer_than"} & one.keys()]
+    if table.get("transform"):
+        return set()
+    elsewhere = repr([one for one in methods if one not in plain] + [table.get("primary_key")])
+    named = repr([one for other, one in task["tables"].items() if other != name] + [table["columns"]])
+    found = {column for one in plain for column in one["columns"]}
+    return {
+        column
+        for column in found
+        if repr(column) not in elsewhere
+        and f"{name}.{column}" not in named
+        and "references" not in table["columns"][column]
+    }
+
+
+def _collect(name: str, table: dict[str, Any], base: Path, given: Given, unseen: set[str]) -> tuple[Prepared, Merged]:
     answer, records = Prepared(), []
     for source, config in table["sources"].items():
         raws, text = _records(f"{name}/{source}", config, base, given)
@@ -88,7 +107,7 @@ def _collect(name: str, table: dict[str, Any], base: Path, given: Given) -> tupl
                     answer.rejected += 1
                 if config.get("changes") and raw is not None:
                     records += _withdrawal(table, source, config, position, raw, text)
-    merged = merge(table, records)
+    merged = merge(table, records, unseen)
     answer.merged = merged.merged
     answer.dropped += merged.dropped
     return answer, merged

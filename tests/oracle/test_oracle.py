@@ -72,6 +72,14 @@ def test_within_one_source_the_smallest_wins() -> None:
     assert oracle("{prefer: [x]}", x=rows, y=[]).tables["a"].rows == [{"id": 1, "v": "z", "n": None}]
 
 
+def test_what_is_suppressed_does_not_decide_within_one_source() -> None:
+    rows = [{"id": 1, "v": "a", "n": 5}, {"id": 1, "v": "b", "n": 2}]
+    for methods, n in (([], 5), ([{"method": "suppress", "columns": ["v"]}], 2)):
+        task = yaml.safe_load(TASK.replace("CONFLICTS", "{prefer: [x, y]}"))
+        task["tables"]["a"]["anonymize"] = methods
+        assert [row["n"] for row in prepare(task, Path(), {"a/x": rows, "a/y": []}).tables["a"].rows] == [n]
+
+
 def test_changes_follow_the_last() -> None:
     task = yaml.safe_load(TASK.replace("CONFLICTS", "{prefer: [x, y]}"))
     task["tables"]["a"]["sources"]["x"]["changes"] = {"order_by": "seq", "delete": {"column": "op", "equals": "d"}}

@@ -7,6 +7,7 @@ import pytest
 
 from connectors.review.letters import store_letters
 from connectors.review.store import store_batches
+from control_api.store import outbox as outbox_tables
 from schemas import topics
 from tests.connectors.review.conftest import MASTER, Store
 from tests.connectors.review.outbox_messages import Log, Outbox, counts
@@ -60,6 +61,7 @@ def test_what_does_not_add_up_is_told_of_the_rows_that_are_there(store: Store) -
     store.conn.execute("UPDATE metal.stored SET rows = rows + 1")
     store_batches(store.conn, log.chunk(1), MASTER)
     assert store.state("r") == "prepared"
+    assert outbox_tables.prepared(store.conn, "r") == {"person": 3}
     store.conn.execute("UPDATE metal.consumed SET next_offset = 0")
     assert finish(store, "other", counts(4, 4))[1] == (
         "the counts of the run do not add up: person: 4 read, but 3 stored, 0 merged away, 0 rejected and 0 dropped"

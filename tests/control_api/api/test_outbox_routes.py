@@ -41,9 +41,16 @@ def command(
     return call
 
 
-def test_tables_pages_and_records(api: httpx.Client, run: str) -> None:
+def test_tables_pages_and_records(api: httpx.Client, run: str, conn: Connection) -> None:
     tables = api.get(f"/runs/{run}/outbox").json()["tables"]
     assert [(one["table"], one["records"], one["columns"]["n"]) for one in tables] == [("t", 3, "decimal")]
+    conn.execute("UPDATE metal.runs SET prepared_at = clock_timestamp() WHERE run = %s", (run,))
+    conn.commit()
+    assert api.get(f"/runs/{run}").json()["tables"]["t"]["prepared"] == 3
+    conn.execute("INSERT INTO metal.stored VALUES (%s, 't', 0, 40000000)", (run,))
+    conn.commit()  # no look at the rows
+    assert api.get(f"/runs/{run}/outbox").json()["tables"][0]["records"] == 40_000_000
+    assert api.get(f"/runs/{run}").json()["tables"]["t"]["prepared"] == 40_000_000
     first = api.get(f"/runs/{run}/outbox/t", params={"limit": 2}).json()
     second = api.get(f"/runs/{run}/outbox/t", params={"limit": 2, "cursor": first["next"]}).json()
     assert [row["_id"] for row in first["items"] + second["items"]] == [-1, 0, 1]

@@ -123,6 +123,44 @@ def test_of_a_source_of_changes_the_last_one_counts(records: list[Any]) -> None:
     assert result.read == len(records) == result.merged + result.kept.height
 
 
+told = st.tuples(
+    st.integers(0, 2), st.sampled_from([None, "a"]), st.just(1.0), st.integers(0, 1), st.integers(0, 2), st.booleans()
+)
+
+
+@given(st.lists(told, max_size=12), st.randoms(use_true_random=False), st.sampled_from([COLUMNS, ("id", "n")]))
+def test_changes_that_tie_do_not_depend_on_their_order(
+    records: list[Any], rng: random.Random, columns: tuple[str, ...]
+) -> None:
+    """Also where what told them apart is not stored any more; a deletion counts then."""
+    plan = MergePlan(columns, ("id",), "prefer", (0, 1), frozenset({0, 1}))
+
+    def outcome() -> tuple[Any, int]:
+        frame = pl.DataFrame(records, schema=SCHEMA, orient="row").with_columns(
+            pl.col("id").hash(7).alias(HASH),
+            pl.lit(1, dtype=pl.Int64).alias(WEIGHT),
+            pl.lit(0, dtype=pl.UInt64).alias(CHANGED),
+        )
+        found = resolve(frame.sort(HASH, maintain_order=True), plan, 3, shift)
+        return found.kept.select(*columns, SOURCE, POSITION).sort(pl.all()).rows(), found.merged
+
+    first = outcome()
+    rng.shuffle(records)
+    assert outcome() == first
+
+
+def test_of_a_record_and_a_deletion_that_nothing_tells_apart_the_deletion_counts() -> None:
+    rows = [(1, "a", 1.0, 0, 5, 0), (1, "b", 1.0, 0, 5, 1)]
+    for some in (rows, rows[::-1]):
+        frame = pl.DataFrame(some, schema=SCHEMA, orient="row").with_columns(
+            pl.col("id").hash(7).alias(HASH),
+            pl.lit(1, dtype=pl.Int64).alias(WEIGHT),
+            pl.lit(0, dtype=pl.UInt64).alias(CHANGED),
+        )
+        plan = MergePlan(("id", "n"), ("id",), "prefer", (0, 1), frozenset({0}))
+        assert resolve(frame, plan, 3, shift).kept.height == 0
+
+
 def test_without_a_key_every_record_is_kept() -> None:
     result = resolve(frame_of([(1, "a", 1.0, 0)] * 3), MergePlan(COLUMNS), 1, shift)
     assert result.kept.height == 3

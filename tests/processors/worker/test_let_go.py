@@ -19,6 +19,7 @@ from processors.merge.close import close
 from processors.plan import TaskPlan, compile_task
 from processors.rules.protocol import Rule
 from processors.segments.format import Segment, from_bytes
+from processors.worker import run_part
 from processors.worker.cleanse import cleanse
 from processors.worker.directory import RunInfo
 from schemas import extracted
@@ -180,3 +181,35 @@ def test_segments_that_still_hold_it_are_read_beside_others() -> None:
         (2, None, "b"),
         (3, None, "d"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64", "decimal", "bool", "date", "timestamp", "binary", "json"])
+def test_it_comes_back_empty_and_of_its_type(kind: str) -> None:
+    task = yaml.safe_load(TASK)
+    task["tables"]["a"]["columns"]["name"] = {"type": kind}
+    found = compile_task(Task.model_validate(task), discover(processors.rules, Rule), METHODS)
+    info = RunInfo("run", "t", "snapshot", 1, 1, found, KEY)
+    table = found.tables["a"]
+    assert gone(found) == {"name"}
+    frame = pl.DataFrame({"id": [1], "note": ["x"], "n": [2]}).with_columns(
+        pl.lit(None, dtype=table.declared["name"].kind.polars).alias("name"), pl.lit(1, dtype=pl.Int64).alias(LINE)
+    )
+    extra = {"source": 0, "name": "x", "split": "s", "at": 1.0}
+    header = Header("data", "t", "run", "a", "lane/0", 1, 0, 0, 1, extra)
+    ((part, _),) = cleanse(extracted.seal(frame, pl.DataFrame(schema=REJECTS), KEY), header, info).parts.values()
+    (change,) = close([from_bytes(part, KEY)], [], table, 5, lambda content: content)
+    assert dict(change.upserts.schema) == table.carried_schema
+    assert change.upserts["name"].to_list() == [None]
+
+
+def test_segments_with_and_without_it_are_compacted_into_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a range has rows of one kind alone, and the next one of the other."""
+    monkeypatch.setattr(run_part, "ranges", lambda *_: 64)
+    earlier, now = info_of(False), info_of(True)
+    rows = [(n, "Ada", "a", n) for n in range(40)]
+    held = [segment(rows[:20], earlier, 0, 1), segment(rows[20:], now, 0, 2)]
+    part: Any = SimpleNamespace(_segment=held.__getitem__, info=now)
+    merged = from_bytes(run_part.RunPart._merged(part, [0, 1]), KEY).all()  # type: ignore[list-item]  # names of segments
+    assert merged is not None
+    names = {row["id"]: row["name"] for row in merged.to_dicts()}
+    assert names == {n: "Ada" if n < 20 else None for n in range(40)}
