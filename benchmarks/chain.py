@@ -12,9 +12,8 @@ import sys
 
 from deploy.stack.roster import MEMORY
 
-if (
-    __name__ == "__main__" and not MEMORY.items() <= os.environ.items()
-):  # as the services run, and before anything is loaded that reads it
+# As the services run, and before anything is loaded that reads it.
+if __name__ == "__main__" and not MEMORY.items() <= os.environ.items():
     os.execve(sys.executable, [sys.executable, "-m", "benchmarks.chain", *sys.argv[1:]], {**os.environ, **MEMORY})
 
 import json
@@ -65,8 +64,8 @@ def read(task: Path) -> Batches:
             for chunk in source.read(split, None):
                 for rows, rejects, _ in pieces(chunk, Sent()):
                     extra = {"source": number, "name": name, "split": split.name}
-                    header = Header("data", "people", "run", TABLE, f"lane/{number}", 0, len(found), 0, 0, extra)
-                    header = replace(header, rows=rows.height + rejects.height)
+                    records = rows.height + rejects.height
+                    header = Header("data", "people", "run", TABLE, f"lane/{number}", 0, len(found), 0, records, extra)
                     found.append((header, extracted.seal(rows, rejects, KEY)))
         source.close()
     return found

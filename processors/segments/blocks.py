@@ -7,7 +7,7 @@ joined: all at once costs least.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,8 +17,6 @@ from processors.segments.sieve import Hashes
 from schemas.batch import frame_of
 from schemas.columns import HASH
 from schemas.narrow import Narrowed, bytes_before
-
-SPACE: Final = 2**64  # of hashes
 
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 Places = np.ndarray[tuple[int], np.dtype[np.int64]]

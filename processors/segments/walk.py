@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from processors.segments.blocks import SPACE, Block, together
+from processors.segments.blocks import Block, together
 from processors.segments.format import Segment
 
+SPACE = 2**64  # of hashes
 RANGE_BYTES = 64 << 20  # narrowed and not packed
 
 

@@ -29,12 +29,20 @@ def frame_of(records: list[tuple[Any, ...]], deletions: bool = False) -> pl.Data
     rows = [(i, name, n, src, pos, 0) for pos, (i, name, n, src) in enumerate(records)]
     if deletions:
         rows = [(*row[:5], pos % 4 == 3) for pos, row in enumerate(rows)]
-    frame = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-    return frame.with_columns(
-        pl.col("id").hash(7).alias(HASH),
-        pl.lit(1, dtype=pl.Int64).alias(WEIGHT),
-        pl.lit(0, dtype=pl.UInt64).alias(CHANGED),
-    ).sort(HASH)
+    return frame_told(rows)
+
+
+def frame_told(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    """Of rows with source, position and operation; those of one key stay in their order."""
+    return (
+        pl.DataFrame(rows, schema=SCHEMA, orient="row")
+        .with_columns(
+            pl.col("id").hash(7).alias(HASH),
+            pl.lit(1, dtype=pl.Int64).alias(WEIGHT),
+            pl.lit(0, dtype=pl.UInt64).alias(CHANGED),
+        )
+        .sort(HASH, maintain_order=True)
+    )
 
 
 def text_order(row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -136,12 +144,7 @@ def test_changes_that_tie_do_not_depend_on_their_order(
     plan = MergePlan(columns, ("id",), "prefer", (0, 1), frozenset({0, 1}))
 
     def outcome() -> tuple[Any, int]:
-        frame = pl.DataFrame(records, schema=SCHEMA, orient="row").with_columns(
-            pl.col("id").hash(7).alias(HASH),
-            pl.lit(1, dtype=pl.Int64).alias(WEIGHT),
-            pl.lit(0, dtype=pl.UInt64).alias(CHANGED),
-        )
-        found = resolve(frame.sort(HASH, maintain_order=True), plan, 3, shift)
+        found = resolve(frame_told(records), plan, 3, shift)
         return found.kept.select(*columns, SOURCE, POSITION).sort(pl.all()).rows(), found.merged
 
     first = outcome()
@@ -151,14 +154,9 @@ def test_changes_that_tie_do_not_depend_on_their_order(
 
 def test_of_a_record_and_a_deletion_that_nothing_tells_apart_the_deletion_counts() -> None:
     rows = [(1, "a", 1.0, 0, 5, 0), (1, "b", 1.0, 0, 5, 1)]
+    plan = MergePlan(("id", "n"), ("id",), "prefer", (0, 1), frozenset({0}))
     for some in (rows, rows[::-1]):
-        frame = pl.DataFrame(some, schema=SCHEMA, orient="row").with_columns(
-            pl.col("id").hash(7).alias(HASH),
-            pl.lit(1, dtype=pl.Int64).alias(WEIGHT),
-            pl.lit(0, dtype=pl.UInt64).alias(CHANGED),
-        )
-        plan = MergePlan(("id", "n"), ("id",), "prefer", (0, 1), frozenset({0}))
-        assert resolve(frame, plan, 3, shift).kept.height == 0
+        assert resolve(frame_told(some), plan, 3, shift).kept.height == 0
 
 
 def test_without_a_key_every_record_is_kept() -> None:

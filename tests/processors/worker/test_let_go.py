@@ -122,8 +122,8 @@ def info_of(suppressed: bool, keyed: bool = True) -> RunInfo:
 
 
 def segment(rows: list[tuple[Any, ...]], info: RunInfo, source: int, sequence: int) -> Segment:
-    names = {"id": pl.Int64, "name": pl.String, "note": pl.String, "n": pl.Int64}
-    frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.lit(1, dtype=pl.Int64).alias(LINE))
+    kinds = {name: column.kind.polars for name, column in info.plan.tables["a"].declared.items()}
+    frame = pl.DataFrame(rows, schema=kinds, orient="row").with_columns(pl.lit(1, dtype=pl.Int64).alias(LINE))
     extra = {"source": source, "name": "xy"[source], "split": "s", "at": 1.0}
     header = Header("data", "t", "run", "a", "lane/0", 1, sequence, 0, frame.height, extra)
     payload = extracted.seal(frame, pl.DataFrame(schema=REJECTS), KEY)
@@ -185,19 +185,12 @@ def test_segments_that_still_hold_it_are_read_beside_others() -> None:
 
 @pytest.mark.parametrize("kind", ["int64", "float64", "decimal", "bool", "date", "timestamp", "binary", "json"])
 def test_it_comes_back_empty_and_of_its_type(kind: str) -> None:
-    task = yaml.safe_load(TASK)
-    task["tables"]["a"]["columns"]["name"] = {"type": kind}
-    found = compile_task(Task.model_validate(task), discover(processors.rules, Rule), METHODS)
-    info = RunInfo("run", "t", "snapshot", 1, 1, found, KEY)
-    table = found.tables["a"]
-    assert gone(found) == {"name"}
-    frame = pl.DataFrame({"id": [1], "note": ["x"], "n": [2]}).with_columns(
-        pl.lit(None, dtype=table.declared["name"].kind.polars).alias("name"), pl.lit(1, dtype=pl.Int64).alias(LINE)
-    )
-    extra = {"source": 0, "name": "x", "split": "s", "at": 1.0}
-    header = Header("data", "t", "run", "a", "lane/0", 1, 0, 0, 1, extra)
-    ((part, _),) = cleanse(extracted.seal(frame, pl.DataFrame(schema=REJECTS), KEY), header, info).parts.values()
-    (change,) = close([from_bytes(part, KEY)], [], table, 5, lambda content: content)
+    columns = {**yaml.safe_load(TASK)["tables"]["a"]["columns"], "name": {"type": kind}}
+    plan = plan_of({"columns": columns})
+    assert gone(plan) == {"name"}
+    info, table = RunInfo("run", "t", "snapshot", 1, 1, plan, KEY), plan.tables["a"]
+    part = segment([(1, None, "x", 2)], info, 0, 1)
+    (change,) = close([part], [], table, 5, lambda content: content)
     assert dict(change.upserts.schema) == table.carried_schema
     assert change.upserts["name"].to_list() == [None]
 
