@@ -141,9 +141,12 @@ def texts_of(schema: pa.Schema) -> tuple[int, ...]:
     return tuple(number for number, field in enumerate(schema) if (field.metadata or {}).get(_WAS) in _LARGE)
 
 
-def bytes_before(lengths: pa.Array, row: int) -> int:
-    """How many bytes of a text stand before a row."""
-    return 0 if pa.types.is_null(lengths.type) else int(_values(lengths)[:row].sum(dtype=np.int64))
+def sizes(lengths: pa.Array, starts: Sequence[int]) -> list[int]:
+    """How many bytes a text has from each of these rows, of which none is twice, to the next one."""
+    if pa.types.is_null(lengths.type):
+        return [0] * len(starts)
+    found: list[int] = np.add.reduceat(_values(lengths), starts, dtype=np.int64).tolist()
+    return found
 
 
 def _values(lengths: pa.Array) -> np.ndarray[tuple[int], np.dtype[Any]]:

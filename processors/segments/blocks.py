@@ -6,7 +6,7 @@ joined: all at once costs least.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import pyarrow as pa
 from processors.segments.sieve import Hashes
 from schemas.batch import frame_of
 from schemas.columns import HASH
-from schemas.narrow import Narrowed, bytes_before
+from schemas.narrow import Narrowed, sizes
 
 Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
 Places = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -31,17 +31,18 @@ class Block(NamedTuple):
     layout: str  # the same for blocks that were narrowed alike
     lengths: tuple[int, ...]  # which columns are lengths of texts
 
-    def cut(self, row: int) -> tuple[Block, Block]:
-        """The rows before this one, and the others; nothing is copied."""
-        first, second = [], []
+    def cut(self, starts: Sequence[int]) -> list[Block]:
+        """Its pieces, of which each begins at one of these rows, the first at 0; nothing is copied."""
+        texts: list[list[pa.Buffer]] = [[] for _ in starts]
         for text, number in zip(self.texts, self.lengths, strict=True):
-            end = bytes_before(self.fixed.column(number), row)
-            first.append(text.slice(0, end))
-            second.append(text.slice(end))
-        return (
-            self._replace(fixed=self.fixed.slice(0, row), texts=first, hashes=self.hashes[:row]),
-            self._replace(fixed=self.fixed.slice(row), texts=second, hashes=self.hashes[row:]),
-        )
+            at = 0
+            for piece, size in zip(texts, sizes(self.fixed.column(number), starts), strict=True):
+                piece.append(text.slice(at, size))
+                at += size
+        return [
+            Block(self.fixed.slice(start, stop - start), piece, self.hashes[start:stop], self.layout, self.lengths)
+            for start, stop, piece in zip(starts, [*starts[1:], len(self.hashes)], texts, strict=True)
+        ]
 
 
 class _Joined:

@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import orjson
@@ -23,7 +24,7 @@ from processors.segments.blocks import Block, chosen, together
 from processors.segments.sieve import Hashes, Sieve
 from schemas.columns import HASH
 from schemas.errors import Fatal
-from schemas.narrow import Text, narrow, texts_of
+from schemas.narrow import Narrow, narrow, texts_of
 
 MAGIC = b"MSG2"
 _EARLIER = b"MSG1"
@@ -79,28 +80,42 @@ def _block_rows(rows: int, block_rows: int) -> list[int]:
 
 def build(frame: pl.DataFrame, key: bytes, block_rows: int = 1024) -> bytes:
     """`frame` has the column `_h` and is sorted by it. No block has more than `block_rows`."""
+    return build_parts(frame, [0, frame.height], key, block_rows)[0]
+
+
+def build_parts(frame: pl.DataFrame, bounds: Sequence[int], key: bytes, block_rows: int = 1024) -> list[bytes]:
+    """A segment of the rows between each two bounds; all are narrowed at once, and alike."""
     cipher = AESGCM(key)
     hashes = frame.get_column(HASH).to_numpy()
-    fixed, texts = narrow(frame.drop(HASH))
-    size = fixed.nbytes + sum(text.data.size for text in texts)
-    block_rows = max(1, min(block_rows, _BLOCK_BYTES * frame.height // max(1, size)))
-    starts = range(0, frame.height, block_rows)
-    blocks = [_seal(cipher, _block(fixed, texts, start, min(start + block_rows, frame.height))) for start in starts]
-    pieces = [_seal(cipher, hashes[start : start + block_rows].tobytes()) for start in starts]
+    rows = narrow(frame.drop(HASH))
+    schema = base64.b64encode(rows.fixed.schema.serialize()).decode()
+    return [_segment(rows, hashes, schema, part, cipher, block_rows) for part in pairwise(bounds)]
+
+
+def _segment(
+    rows: Narrow, hashes: Hashes, schema: str, part: tuple[int, int], cipher: AESGCM, block_rows: int
+) -> bytes:
+    first, last = part
+    height = last - first
+    size = rows.fixed.slice(first, height).nbytes + sum(text.between(first, last).size for text in rows.texts)
+    block_rows = max(1, min(block_rows, _BLOCK_BYTES * height // max(1, size)))
+    starts = range(first, last, block_rows)
+    blocks = [_seal(cipher, _block(rows, start, min(start + block_rows, last))) for start in starts]
+    pieces = [_seal(cipher, hashes[start : min(start + block_rows, last)].tobytes()) for start in starts]
     header = {
-        "rows": frame.height,
+        "rows": height,
         "bytes": size,
         "block_rows": block_rows,
-        "schema": base64.b64encode(fixed.schema.serialize()).decode(),
-        "firsts": hashes[::block_rows].tolist(),
+        "schema": schema,
+        "firsts": hashes[first:last:block_rows].tolist(),
         "sizes": [len(block) for block in blocks],
     }
     sealed = _seal(cipher, orjson.dumps(header))
     return b"".join([_LENGTH.pack(MAGIC, len(sealed)), sealed, *pieces, *blocks])
 
 
-def _block(fixed: pa.RecordBatch, texts: list[Text], start: int, stop: int) -> bytes:
-    return _pack(fixed.slice(start, stop - start).serialize(), [text.between(start, stop) for text in texts])
+def _block(rows: Narrow, start: int, stop: int) -> bytes:
+    return _pack(rows.fixed.slice(start, stop - start).serialize(), [text.between(start, stop) for text in rows.texts])
 
 
 @dataclass

@@ -7,6 +7,7 @@ same rows again gives the same frames, however the rows are spread over segments
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,34 +15,36 @@ import polars as pl
 
 from processors.segments.blocks import Block, together
 from processors.segments.format import Segment
+from processors.segments.sieve import Hashes
 
 SPACE = 2**64  # of hashes
 RANGE_BYTES = 64 << 20  # narrowed and not packed
 
 
 class Cursor:
-    """Reads one segment forward, block by block."""
+    """Opens a segment block by block, and cuts each where ranges end."""
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
+        self._firsts: list[int] = segment.firsts.tolist()
         self._next = 0
-        self._last: Block | None = None  # of the last one that was opened, the rows that are still to come
 
-    def until(self, end: int) -> Iterator[Block]:
-        """The rows that come next and whose hash is below `end`, in blocks."""
-        if self._last is not None and int(self._last.hashes[0]) < end:
-            yield self._below(self._last, end)
-        while self._last is None and self._next < self._segment.blocks and int(self._segment.firsts[self._next]) < end:
-            block = self._segment.block(self._next)
-            self._next += 1
-            yield self._below(block, end)
+    def waits(self, end: int) -> bool:
+        """Whether the next block has rows whose hash is below `end`."""
+        return self._next < len(self._firsts) and self._firsts[self._next] < end
 
-    def _below(self, block: Block, end: int) -> Block:
-        if int(block.hashes[-1]) < end:
-            self._last = None
-            return block
-        below, self._last = block.cut(int(np.searchsorted(block.hashes, np.uint64(end))))
-        return below
+    def pieces(self, ends: Hashes) -> Iterator[tuple[int, Block]]:
+        """The next block's rows, with the number of their range."""
+        block = self._segment.block(self._next)
+        self._next += 1
+        first, last = np.searchsorted(ends, block.hashes[[0, -1]], side="right").tolist()
+        if first == last:
+            return iter([(first, block)])
+        rows = [0, *np.searchsorted(block.hashes, ends[first:last]).tolist()]
+        starts = {
+            row: number for number, row in enumerate(rows, first)
+        }  # of ranges that begin alike, the last has rows
+        return zip(starts.values(), block.cut(list(starts)), strict=True)
 
 
 def ranges(segments: Sequence[Segment], rows_per_range: int) -> int:
@@ -53,8 +56,14 @@ def ranges(segments: Sequence[Segment], rows_per_range: int) -> int:
 def walk(segments: Sequence[Segment], count: int) -> Iterator[tuple[int, pl.DataFrame]]:
     """(number of the range, its rows sorted by hash); ranges without rows are left out."""
     cursors = [Cursor(segment) for segment in segments]
-    for number in range(count):
-        end = (number + 1) * SPACE // count
-        found = together(block for cursor in cursors for block in cursor.until(end))
+    ends = [(number + 1) * SPACE // count for number in range(count)]
+    inner = np.array(ends[:-1], dtype=np.uint64)  # the last one is more than a hash can be
+    opened: defaultdict[int, list[Block]] = defaultdict(list)
+    for number, end in enumerate(ends):
+        for cursor in cursors:
+            while cursor.waits(end):
+                for at, piece in cursor.pieces(inner):
+                    opened[at].append(piece)
+        found = together(opened.pop(number, ()))
         if found is not None:
             yield number, found

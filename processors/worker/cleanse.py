@@ -7,12 +7,13 @@ batch caused changes nothing behind it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
 
 from processors.plan import TablePlan
-from processors.segments.format import build
+from processors.segments.format import build_parts
 from processors.worker.corrections import memo_of, words
 from processors.worker.directory import RunInfo
 from processors.worker.letters import ROW, fallen, unreadable
@@ -134,13 +135,9 @@ def _parts(frame: pl.DataFrame, info: RunInfo) -> dict[int, tuple[bytes, int]]:
     if frame.height == 0:
         return {}
     block_rows = POINT_BLOCK_ROWS if info.mode == "continuous" else BLOCK_ROWS
-    if info.partitions == 1:
-        return {0: (build(frame, info.key, block_rows), frame.height)}
     hashes = frame.get_column(HASH)
-    starts = [int(hashes.search_sorted(first, "left")) for first in boundaries(info.partitions)]
-    parts: dict[int, tuple[bytes, int]] = {}
-    for q, (start, end) in enumerate(zip(starts, [*starts[1:], frame.height], strict=True)):
-        part = frame.slice(start, end - start)
-        if part.height:
-            parts[q] = (build(part, info.key, block_rows), part.height)
-    return parts
+    starts = {int(hashes.search_sorted(first, "left")): q for q, first in enumerate(boundaries(info.partitions))}
+    starts.pop(frame.height, None)  # of slices that begin alike the last one has rows, unless they begin at the end
+    bounds = [*starts, frame.height]
+    built = zip(starts.values(), build_parts(frame, bounds, info.key, block_rows), pairwise(bounds), strict=True)
+    return {q: (segment, stop - start) for q, segment, (start, stop) in built}

@@ -124,11 +124,8 @@ WIDE = {
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.data())
 def test_a_block_is_cut_between_any_two_rows(places: list[int], data: st.DataObject) -> None:
     frame = pl.DataFrame(WIDE)[places].with_columns(pl.Series(HASH, range(len(places)), dtype=pl.UInt64))
-    pieces = [from_bytes(build(frame, KEY, len(places)), KEY).block(0)]
-    for _ in range(3):  # what was cut can be cut again
-        number = data.draw(st.integers(0, len(pieces) - 1))
-        row = data.draw(st.integers(0, len(pieces[number].hashes)))
-        pieces[number : number + 1] = pieces[number].cut(row)
+    cuts = data.draw(st.sets(st.integers(0, len(places) - 1)))
+    pieces = from_bytes(build(frame, KEY, len(places)), KEY).block(0).cut(sorted({0, *cuts}))
     found = [rows for piece in pieces if (rows := together([piece])) is not None]
     assert pl.concat(found).equals(frame)
     joined = together(reversed(pieces))
