@@ -25,13 +25,17 @@ class Topic:
     settings: dict[str, str] = field(default_factory=dict)
 
 
+# What a stage topic's log is deleted by: small, since what was read is of no more use, and above the largest message.
+SEGMENT: Final = 2 * MAX_MESSAGE
+
+
 def _stage(name: str, retention: int) -> Topic:
     return Topic(
         name,
         settings={
             "cleanup.policy": "delete",
             "retention.ms": str(retention),
-            "segment.bytes": str(128 * 1024 * 1024),
+            "segment.bytes": str(SEGMENT),
             "segment.ms": str(HOUR // 4),
         },
     )

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 LOCK: Final = 0x6D65_0011
 EVERY: Final = 10.0
+BUSY: Final = 2.0  # between trims while much goes through: what is deleted soon is memory and disk for what comes next
 HOURS: Final = 24.0
 
 
@@ -48,9 +49,14 @@ class Janitor(Leader):
         self._scrubbed = -1
 
     def work(self, conn: Connection) -> None:
+        due = 0.0
         while not self.stopping():
-            self.sweep(conn)
-            self.stopping(self._every)
+            if time.monotonic() >= due:
+                self.sweep(conn)
+                due = time.monotonic() + self._every
+            elif retention.any_in_full(conn):
+                self._trim(conn)
+            self.stopping(min(self._every, BUSY))
 
     def sweep(self, conn: Connection) -> None:
         """Everything once; `conn` is in autocommit mode."""
@@ -63,6 +69,9 @@ class Janitor(Leader):
         self._scrub(conn)
         control.forget(conn)
         idempotency.forget(conn)
+        self._trim(conn)
+
+    def _trim(self, conn: Connection) -> None:
         started = time.monotonic()
         for topic, count in trim(conn, self._kafka).items():
             self._metrics.trimmed.labels(topic).inc(count)

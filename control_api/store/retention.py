@@ -45,6 +45,12 @@ def any_open(conn: Connection) -> bool:
     return conn.execute(f"SELECT 1 FROM metal.runs r WHERE {OPEN} LIMIT 1".encode()).fetchone() is not None
 
 
+def any_in_full(conn: Connection) -> bool:
+    """Whether a run is on its way that reads all that its sources have."""
+    found = conn.execute("SELECT 1 FROM metal.runs WHERE state = 'running' AND mode = 'snapshot' LIMIT 1").fetchone()
+    return found is not None
+
+
 def consumed(conn: Connection, topic: str) -> dict[int, int]:
     """What the review writer has stored of a topic, by partition: the next offset, and that is on disk."""
     with conn.cursor(row_factory=tuple_row) as cursor:

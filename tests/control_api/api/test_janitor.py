@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,13 @@ from control_api.actions import transitions
 from control_api.api.janitor import Janitor, retention_hours
 from control_api.api.metrics import Metrics
 from control_api.api.trim import GROUP, trim
-from control_api.store import keys, lanes, outbox, runs, waivers
+from control_api.store import keys, lanes, outbox, retention, runs, waivers
 from control_api.store.db import Connection
 from control_api.store.outbox import TablePlan
 from deploy.stack import Endpoints
 from schemas.errors import InvalidInput, NotFound
 from schemas.topics import EXTRACTED, OUTBOX, partition_of
+from tests.control_api.waiting import until
 
 NewRun = Callable[..., str]
 
@@ -151,6 +153,29 @@ def test_with_no_run_open_everything_acknowledged_goes(conn: Connection, kafka: 
     assert bounds(kafka, EXTRACTED.name, 0) == (end - 2, end)
     assert bounds(kafka, OUTBOX.name, 0) == (stored, stored)
     assert trim(conn, kafka) == {}
+
+
+def test_a_run_that_reads_in_full_is_trimmed_behind_between_two_sweeps(
+    url: str, conn: Connection, kafka: dict[str, Any], new_run: NewRun
+) -> None:
+    janitor = Janitor(url, kafka, Metrics(), every=3600)
+    swept = threading.Event()
+    janitor.sweep = lambda _: swept.set()  # type: ignore[method-assign]
+    new_run("small-eeeeeeee", mode="continuous")
+    assert not retention.any_in_full(conn)
+    run = new_run()
+    assert retention.any_in_full(conn)
+    janitor.start()
+    try:
+        assert swept.wait(20)
+        stored = fill(kafka, OUTBOX.name, 0)
+        consumed(conn, 0, stored)
+        until(lambda: bounds(kafka, OUTBOX.name, 0) == (stored, stored), 30)
+    finally:
+        janitor.stop()
+        janitor.join(20)
+    transitions.mark_prepared(conn, "me", run)
+    assert not retention.any_in_full(conn)
 
 
 def test_while_a_run_is_open_its_lanes_can_be_read_back(

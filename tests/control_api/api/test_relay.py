@@ -20,6 +20,7 @@ from deploy.stack import Endpoints
 from schemas.errors import Retriable
 from schemas.events import decode
 from schemas.topics import AUDIT, CONTROL
+from tests.control_api.waiting import until
 
 NewRun = Callable[..., str]
 
@@ -57,13 +58,6 @@ def received(kafka: dict[str, Any], topic: str, about: str) -> list[dict[str, An
             found.append(decode(topic.removeprefix("metal."), message.value() or b""))
     consumer.close()
     return found
-
-
-def until(true: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def waiting(url: str) -> int:
