@@ -19,7 +19,7 @@ from processors.segments.format import Segment, lookup, wanted
 from processors.segments.walk import ranges, walk
 from schemas.columns import CHANGED, HASH, SOURCE
 
-RANGE_ROWS = 1 << 16
+RANGE_ROWS = 1 << 17
 _OWN = "_own"
 
 
