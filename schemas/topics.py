@@ -25,7 +25,7 @@ class Topic:
     settings: dict[str, str] = field(default_factory=dict)
 
 
-# What a stage topic's log is deleted by: small, since what was read is of no more use, and above the largest message.
+# Bytes of a segment of a stage topic. Logs are deleted by segments, so they are small, and above the largest message.
 SEGMENT: Final = 2 * MAX_MESSAGE
 
 

@@ -57,7 +57,7 @@ SETTINGS = {
     "background.threads": 2,
     "log.segment.bytes": 128 << 20,
     "log.retention.check.interval.ms": 2000,
-    "log.segment.delete.delay.ms": 100,
+    "log.segment.delete.delay.ms": 1000,
     "log.cleaner.enable": "true",
     "log.cleaner.threads": 1,
     "log.cleaner.dedupe.buffer.size": 16 << 20,

@@ -32,7 +32,7 @@ class Block(NamedTuple):
     lengths: tuple[int, ...]  # which columns are lengths of texts
 
     def cut(self, starts: Sequence[int]) -> list[Block]:
-        """Its pieces, of which each begins at one of these rows, the first at 0; nothing is copied."""
+        """Its pieces, of which each begins at one of these rows: from 0 on, ascending, none twice. Without a copy."""
         texts: list[list[pa.Buffer]] = [[] for _ in starts]
         for text, number in zip(self.texts, self.lengths, strict=True):
             at = 0

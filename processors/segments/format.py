@@ -89,25 +89,25 @@ def build_parts(frame: pl.DataFrame, bounds: Sequence[int], key: bytes, block_ro
     hashes = frame.get_column(HASH).to_numpy()
     rows = narrow(frame.drop(HASH))
     schema = base64.b64encode(rows.fixed.schema.serialize()).decode()
-    return [_segment(rows, hashes, schema, part, cipher, block_rows) for part in pairwise(bounds)]
+    return [_segment(rows, hashes, schema, start, stop, cipher, block_rows) for start, stop in pairwise(bounds)]
 
 
 def _segment(
-    rows: Narrow, hashes: Hashes, schema: str, part: tuple[int, int], cipher: AESGCM, block_rows: int
+    rows: Narrow, hashes: Hashes, schema: str, start: int, stop: int, cipher: AESGCM, block_rows: int
 ) -> bytes:
-    first, last = part
-    height = last - first
-    size = rows.fixed.slice(first, height).nbytes + sum(text.between(first, last).size for text in rows.texts)
+    height = stop - start
+    size = rows.fixed.slice(start, height).nbytes + sum(text.between(start, stop).size for text in rows.texts)
     block_rows = max(1, min(block_rows, _BLOCK_BYTES * height // max(1, size)))
-    starts = range(first, last, block_rows)
-    blocks = [_seal(cipher, _block(rows, start, min(start + block_rows, last))) for start in starts]
-    pieces = [_seal(cipher, hashes[start : min(start + block_rows, last)].tobytes()) for start in starts]
+    ends = [min(first + block_rows, stop) for first in range(start, stop, block_rows)]
+    spans = list(pairwise([start, *ends]))
+    blocks = [_seal(cipher, _block(rows, *span)) for span in spans]
+    pieces = [_seal(cipher, hashes[first:end].tobytes()) for first, end in spans]
     header = {
         "rows": height,
         "bytes": size,
         "block_rows": block_rows,
         "schema": schema,
-        "firsts": hashes[first:last:block_rows].tolist(),
+        "firsts": hashes[start:stop:block_rows].tolist(),
         "sizes": [len(block) for block in blocks],
     }
     sealed = _seal(cipher, orjson.dumps(header))

@@ -11,6 +11,7 @@ import psutil
 import connectors.sources
 from connectors.sources.contract import SourceKind
 from connectors.sources.open_sources import open_source
+from processors.merge.close import RANGE_ROWS
 from processors.segments.format import open_segment
 from processors.segments.walk import ranges, walk
 from processors.worker.run_part import FileRead
@@ -23,7 +24,7 @@ KEY = bytes(range(32))
 def walked(entry: str, times: str) -> Iterable[object]:
     """An entry of a segment table, as if it stood there so many times."""
     segments = [open_segment(FileRead(Path(entry)), KEY) for _ in range(int(times))]
-    return walk(segments, ranges(segments, 1 << 16))
+    return walk(segments, ranges(segments, RANGE_ROWS))
 
 
 def read(file: str) -> Iterable[object]:

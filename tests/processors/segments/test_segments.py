@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from processors.segments import walk as walking
 from processors.segments.blocks import Block, together
 from processors.segments.format import Segment, build, from_bytes, lookup
-from processors.segments.walk import RANGE_BYTES, ranges, walk
+from processors.segments.walk import AHEAD, RANGE_BYTES, ranges, walk
 from schemas.columns import HASH
 from schemas.errors import Fatal
 
@@ -61,15 +61,18 @@ def test_a_point_read_of_several_segments(parts: list[list[int]], others: list[i
     assert same(found if found is not None else expected.clear(), expected)
 
 
-@given(st.lists(hashes, max_size=5), st.integers(1, 12), st.integers(1, 9))
+@given(st.lists(hashes, max_size=5), st.integers(1, 100), st.integers(1, 60))
 def test_a_walk_gives_each_hash_once_and_in_order(parts: list[list[int]], count: int, block_rows: int) -> None:
     frames = [frame_of(part) for part in parts]
     segments = [from_bytes(build(frame, KEY, block_rows), KEY) for frame in frames]
-    walked = [frame for _, frame in walk(segments, count)]
+    numbered = list(walk(segments, count))
+    walked = [frame for _, frame in numbered]
     last = -1
-    for frame in walked:
+    for number, frame in numbered:
         column = frame.get_column(HASH).to_list()
         assert column == sorted(column)
+        assert number * 2**64 // count <= column[0]
+        assert column[-1] < (number + 1) * 2**64 // count
         assert column[0] > last
         last = column[-1]
     whole = pl.concat([frame_of([]), *(f.select(HASH, "text") for f in walked)])
@@ -108,6 +111,22 @@ def test_blocks_are_opened_once_and_cut_where_a_range_ends(monkeypatch: pytest.M
     assert len(opened) == sum(segment.blocks for segment in segments) == 300
     assert sum(joined) == rows
     assert max(joined) <= 151  # 20 of 60 ranges have rows
+
+
+def test_a_block_is_not_cut_far_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces that wait take memory: of one block there are a few, however many ranges it has rows of."""
+    made: list[int] = []
+    cut = Block.cut
+
+    def counted(block: Block, starts: Sequence[int]) -> list[Block]:
+        made.append(len(starts))
+        return cut(block, starts)
+
+    monkeypatch.setattr(Block, "cut", counted)
+    frame = frame_of([number * 2**57 for number in range(128)])
+    found = list(walk([from_bytes(build(frame, KEY, 128), KEY)], 128))
+    assert [(number, rows.height) for number, rows in found] == [(number, 1) for number in range(128)]
+    assert max(made) == AHEAD + 1
 
 
 WIDE = {
