@@ -47,7 +47,7 @@ class RunPart:
         self._table = table
         self._names: dict[str, list[Name]] = {}
         self._open: dict[Name, Segment] = {}
-        self._pending: list[Awaitable[Any]] = []
+        self._pending: list[asyncio.Future[Any]] = []
         self._hidden: list[Name] = []
         self.standing: tuple[int, Any] | None = None  # an offset and what a stage knows of the state up to it
         self._load()
@@ -83,9 +83,8 @@ class RunPart:
     async def append(self, table: str, offset: int, segment: bytes) -> Awaitable[Any]:
         """The rows of one input, with the progress behind it, as one entry."""
         name = Name(self.info.run, table, offset, offset)
-        write = asyncio.ensure_future(self._table.put(self.partition, name.key(), pack(self.progress, segment)))
+        write = self._write(name, pack(self.progress, segment))
         self._names.setdefault(table, []).append(name)
-        self._pending.append(write)
         return write
 
     def own_tables(self) -> list[str]:
@@ -105,16 +104,25 @@ class RunPart:
     async def record(self, offset: int) -> Awaitable[Any]:
         """The progress alone; what it replaces is reclaimed later."""
         name = Name(self.info.run, "", offset, offset)
-        write = asyncio.ensure_future(self._table.put(self.partition, name.key(), pack(self.progress)))
-        self._pending.append(write)
+        write = self._write(name, pack(self.progress))
         self._hidden.append(name)
         return write
+
+    def _write(self, name: Name, entry: bytes) -> Awaitable[Any]:
+        """Enforces: what was begun is ended, in order, also where nobody waits for it any more.
+
+        An entry says what all before it have taken in. If the one that somebody waits for were left when the partition
+        moves, and those behind it came to stand here, its rows would be taken for known and be missing.
+        """
+        write = asyncio.ensure_future(self._table.put(self.partition, name.key(), entry))
+        self._pending.append(write)
+        return asyncio.shield(write)
 
     async def settled(self) -> None:
         """Everything written so far is durable and can be read here."""
         pending, self._pending = self._pending, []
         for write in pending:
-            await write
+            await asyncio.shield(write)
         hit("worker.after_segment")
 
     async def reclaim(self) -> None:

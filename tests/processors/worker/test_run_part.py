@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from processors.segments.format import build
+from processors.worker.ledger import Name
 from processors.worker.run_part import RunPart
 from schemas import topics
 from schemas.columns import HASH
@@ -42,6 +44,20 @@ class Folder:
         for key in keys:
             del self._sizes[key]
             self.path(partition, key).unlink()
+
+
+class Slow(Folder):
+    """Its log takes its time to answer."""
+
+    answered: asyncio.Event
+
+    async def put(self, partition: int, key: bytes, value: bytes) -> None:
+        await self.answered.wait()
+        await super().put(partition, key, value)
+
+
+async def waited(write: Awaitable[Any]) -> None:
+    await write
 
 
 def part_of(table: Folder) -> RunPart:
@@ -92,3 +108,23 @@ def test_nothing_behind_the_last_epoch_is_merged(tmp_path: Path) -> None:
         return part
 
     assert len(asyncio.run(run()).segments("person")) == 12
+
+
+def test_an_entry_stands_though_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
+    """A partition moves while the first of two entries is waited for; the second says what the first has taken in."""
+    table = Slow(tmp_path)
+
+    async def run() -> None:
+        table.answered = asyncio.Event()
+        part = part_of(table)
+        waits = asyncio.ensure_future(waited(await part.append("person", 0, segment(0, 1, 1))))
+        await part.append("person", 1, segment(1, 1, 1))
+        await asyncio.sleep(0)
+        waits.cancel()
+        await asyncio.gather(waits, return_exceptions=True)
+        assert waits.cancelled()
+        table.answered.set()
+        await part.settled()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert [name.first for name in map(Name.parse, table.entries(0))] == [0, 1]
