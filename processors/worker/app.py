@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -34,7 +34,7 @@ SWEEP = 20.0  # seconds between looks for state of runs that are over
 
 class WorkerApp(faust.App):
     kafka: Mapping[str, Any] = MappingProxyType({})  # settings of a librdkafka client
-    revoked: Callable[[], None] = staticmethod(lambda: None)  # a rebalance begins: all partitions are given back
+    revoked: Callable[[], Awaitable[None]]  # a rebalance begins: all partitions are given back
     stopping: Callable[[], None] = staticmethod(lambda: None)
 
     async def stop(self) -> None:
@@ -140,9 +140,11 @@ class Worker:
 
         return moved
 
-    def _revoked(self) -> None:
+    async def _revoked(self) -> None:
         for name in self.tables:
             self._drop(name)
+        for table in self.tables.values():
+            await table.settled()
 
     def _drop(self, name: str) -> None:
         everything = set(range(self.outlet.partitions))

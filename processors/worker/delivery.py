@@ -161,8 +161,8 @@ class StrictConsumer(driver.Consumer):
             self.seeks[tp] += 1
             self.expected.pop(tp, None)
             self.due.pop((tp.topic, tp.partition), None)
-        # Enforces: nothing is at work on a partition's state once it may be given away or read anew.
-        cast(Any, self.app).revoked()
+        # Enforces: nothing is at work on a partition's state, or on its way there, once it may be read anew.
+        await cast(Any, self.app).revoked()
         await super().on_partitions_revoked(revoked)
 
 

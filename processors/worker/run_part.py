@@ -47,7 +47,7 @@ class RunPart:
         self._table = table
         self._names: dict[str, list[Name]] = {}
         self._open: dict[Name, Segment] = {}
-        self._pending: list[asyncio.Future[Any]] = []
+        self._pending: list[Awaitable[Any]] = []
         self._hidden: list[Name] = []
         self.standing: tuple[int, Any] | None = None  # an offset and what a stage knows of the state up to it
         self._load()
@@ -109,20 +109,15 @@ class RunPart:
         return write
 
     def _write(self, name: Name, entry: bytes) -> Awaitable[Any]:
-        """Enforces: what was begun is ended, in order, also where nobody waits for it any more.
-
-        An entry says what all before it have taken in. If the one that somebody waits for were left when the partition
-        moves, and those behind it came to stand here, its rows would be taken for known and be missing.
-        """
-        write = asyncio.ensure_future(self._table.put(self.partition, name.key(), entry))
+        write = self._table.put(self.partition, name.key(), entry)
         self._pending.append(write)
-        return asyncio.shield(write)
+        return write
 
     async def settled(self) -> None:
         """Everything written so far is durable and can be read here."""
         pending, self._pending = self._pending, []
         for write in pending:
-            await asyncio.shield(write)
+            await write
         hit("worker.after_segment")
 
     async def reclaim(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,10 @@ import faust
 from faust.tables.table import Table
 from faust.types import TP
 
+from processors.worker.ending import end_process
 from processors.worker.store import SegmentStore
+
+PATIENCE = 30.0  # seconds for what is on its way; the group waits no longer for a member that is asked to rejoin
 
 
 class SegmentTable(Table[bytes, bytes]):
@@ -20,6 +24,7 @@ class SegmentTable(Table[bytes, bytes]):
     def __init__(self, app: faust.App, *, folder: Path, **kwargs: Any) -> None:
         self._folder = folder
         self._orders: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._writes: set[asyncio.Future[None]] = set()  # that have not come to their end
         super().__init__(app, key_type=bytes, value_type=bytes, recovery_buffer_size=4, **kwargs)
 
     def _new_store(self) -> SegmentStore:
@@ -29,13 +34,36 @@ class SegmentTable(Table[bytes, bytes]):
     def store(self) -> SegmentStore:
         return cast(SegmentStore, self.data)
 
-    async def put(self, partition: int, key: bytes, value: bytes) -> None:
-        """Returns when the changelog has it and the local file stands."""
+    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[None]:
+        """Done when the changelog has it and the local file stands.
+
+        Enforces: what was begun is ended, in order, also where nobody waits for it any more. An entry says what all
+        before it have taken in: if one were left out because its stage's work is dropped, before it is sent or before
+        its file stands, and the next one were not, its rows would be taken for known and be missing for good.
+        """
+        write = asyncio.ensure_future(self._put(partition, key, value))
+        self._writes.add(write)
+        write.add_done_callback(self._writes.discard)
+        waited = asyncio.shield(write)
+        waited.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may be left, unasked
+        return waited
+
+    async def _put(self, partition: int, key: bytes, value: bytes) -> None:
         record = await (await self._send(partition, key, value))
         # Enforces: files come to stand in the changelog's order, so the offset beside them never runs ahead of one.
         async with self._orders[partition]:
-            await asyncio.to_thread(self.store.put, partition, key, value)
+            try:
+                await asyncio.to_thread(self.store.put, partition, key, value)
+            except OSError as error:  # nobody may ask for it, and the next one must not stand without it
+                end_process("the local state can't be written", error)
             self.store.wrote(TP(self.changelog_topic_name, partition), record.offset)
+
+    async def settled(self) -> None:
+        """Nothing is on its way any more. Enforces: no state is read anew while what belongs to it is still written."""
+        if self._writes:
+            _, late = await asyncio.wait(self._writes, timeout=PATIENCE)
+            if late:
+                end_process(f"{len(late)} entries have not come to stand in {PATIENCE:.0f} s, and partitions move")
 
     async def _send(self, partition: int, key: bytes, value: bytes | None) -> Any:
         # Enforces: entries stand in the log in the order of their inputs, or progress could be there without its rows.

@@ -1,7 +1,8 @@
-"""Faults: processes killed, stopped and let die at failpoints, at moments drawn from a seed."""
+"""Faults: processes killed, stopped, put out of their group and let die at failpoints, at moments from a seed."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -14,8 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.protocol.group import LeaveGroupRequest
+from confluent_kafka.admin import AdminClient
+
+from deploy.stack.endpoints import Kafka
 from deploy.stack.layout import read_json
 from deploy.stack.ports import pick
+from processors.worker.app import GROUP
 from tests.faults.rig import REPOSITORY, Rig, eventually
 
 
@@ -46,6 +53,29 @@ def kill_service(rig: Rig, service: str, draw: random.Random) -> int | None:
         return None
     pid = draw.choice(sorted(pids))
     return pid if kill(pid) else None
+
+
+def put_out(rig: Rig) -> int:
+    """Tells the broker in the workers' names that they leave their group: they find out, and join it anew."""
+    kafka = rig.ends.kafka
+    admin = AdminClient(kafka.confluent())
+    group = admin.describe_consumer_groups([GROUP])[GROUP].result(20)
+    members = [member.member_id for member in group.members]
+    asyncio.run(_leave(kafka, members))
+    return len(members)
+
+
+async def _leave(kafka: Kafka, members: list[str]) -> None:
+    client = AIOKafkaClient(**kafka.aiokafka())
+    await client.bootstrap()
+    try:
+        node = await client.coordinator_lookup(CoordinationType.GROUP, GROUP)
+        assert await client.ready(node)
+        for member in members:
+            answer = await client.send(node, LeaveGroupRequest(GROUP, member))
+            assert answer.error_code in (0, 25), answer  # 25: gone already
+    finally:
+        await client.close()
 
 
 @dataclass

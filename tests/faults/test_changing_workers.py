@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.faults.feeds import Family
 from tests.faults.fixtures import People
-from tests.faults.inject import stopped
+from tests.faults.inject import put_out, stopped
 from tests.faults.rig import QUICK, Rig
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]
@@ -66,6 +67,23 @@ def test_a_worker_that_wakes_up_changes_nothing(rig: Rig, tmp_path: Path, fault_
         rig.settles(run, lambda: family.oracle(task), seconds=120)
     finally:
         rig.scale(worker=1)
+
+
+def test_workers_that_are_put_out_of_their_group_lose_nothing(
+    rig: Rig, tmp_path: Path, fault_seed: int, fault_rounds: int
+) -> None:
+    """They get their partitions back at once, while what they were at work on is on its way still."""
+    draw, family = random.Random(fault_seed), Family(tmp_path, seed=fault_seed)
+    family.step(3_000)
+    task = family.task("out", epoch=0.5, partitions=8)
+    run = rig.start(task)
+    family.feed(1)
+    out = 0
+    for _ in range(3 * fault_rounds):
+        family.feed(draw.uniform(0.8, 2.0), every=0.1, changes=60)
+        out += put_out(rig)
+    assert out > fault_rounds  # now and then they may be out of it already
+    rig.settles(run, lambda: family.oracle(task), seconds=120)
 
 
 def test_a_worker_that_stops_in_order_syncs_its_local_state(rig: Rig) -> None:

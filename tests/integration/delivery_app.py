@@ -66,11 +66,15 @@ def wire(app: WorkerApp, topic: str, folder: Path, notes: Notes) -> None:
         stage.drop(set(range(PARTITIONS)))
         notes.write("m")
 
+    async def revoked() -> None:
+        stage.drop(set(range(PARTITIONS)))
+        await table.settled()
+
     async def end_in_time() -> None:
         await app._stopped.wait()
         threading.Timer(8.0, os._exit, (0,)).start()
 
-    app.revoked = lambda: stage.drop(set(range(PARTITIONS)))
+    app.revoked = revoked
     app.agent(channel, name="told", concurrency=1)(told)
     table.on_recover(moved)
     app.task(end_in_time)

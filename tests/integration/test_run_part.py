@@ -198,3 +198,81 @@ def test_what_is_left_of_a_run_goes(place: Place) -> None:
             assert stored_runs(other, 1) == {"kept"}
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_what_progress_says_stands_though_the_work_was_dropped(place: Place, steps: int) -> None:
+    """A partition moves while two entries are on their way, or not even that; the second counts the first as taken in.
+
+    Dropped work is cancelled where it waits for the first: before that is sent, after it, before its file stands.
+    """
+
+    async def play() -> None:
+        async with place.table("a") as table:
+            part = RunPart(1, INFO, table)
+
+            async def work() -> None:
+                writes = []
+                for offset in range(2):
+                    part.progress.applied = offset
+                    writes.append(await part.append("t", offset, segment(offset)))
+                await writes[0]
+
+            dropped = asyncio.ensure_future(work())
+            for _ in range(1 + steps):
+                await asyncio.sleep(0)
+            dropped.cancel()
+            await asyncio.gather(dropped, return_exceptions=True)
+            assert dropped.cancelled()
+            await table.settled()
+            assert numbers(RunPart(1, INFO, table)) == [0, 1]
+        async with place.table("a") as same, place.table("b") as other:
+            for one in (same, other):
+                place.recover(one)
+                found = RunPart(1, INFO, one)
+                assert found.progress.applied == 1
+                assert numbers(found) == [0, 1]
+
+    asyncio.run(asyncio.wait_for(play(), 60))
+
+
+def test_what_does_not_come_to_stand_while_partitions_move_ends_the_process(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its state would be read anew without it."""
+
+    def ended(reason: str, *_: Any) -> None:
+        raise SystemExit(reason)
+
+    async def play() -> None:
+        async with place.table("a") as table:
+            await table._orders[1].acquire()  # the file waits for its turn, for ever
+            await RunPart(1, INFO, table).append("t", 0, segment(0))
+            with pytest.raises(SystemExit, match="1 entries have not come to stand"):
+                await table.settled()
+            table._orders[1].release()
+            await table.settled()
+
+    monkeypatch.setattr("processors.worker.table.end_process", ended)
+    monkeypatch.setattr("processors.worker.table.PATIENCE", 0.5)
+    asyncio.run(asyncio.wait_for(play(), 60))
+
+
+def test_an_entry_whose_file_cannot_be_written_ends_the_process(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody may wait for it, and the next one must not stand here without it."""
+    told: list[str] = []
+
+    def ended(reason: str, error: BaseException) -> None:
+        told.append(f"{reason}: {type(error).__name__}")
+        raise error
+
+    async def play() -> None:
+        async with place.table("a") as table:
+            part = RunPart(1, INFO, table)
+            table.store.path(1, b"run|t|0|0").mkdir(parents=True)  # no file can stand where a folder does
+            await part.append("t", 0, segment(0))
+            await table.settled()
+
+    monkeypatch.setattr("processors.worker.table.end_process", ended)
+    asyncio.run(asyncio.wait_for(play(), 60))
+    assert told == ["the local state can't be written: IsADirectoryError"]

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -172,9 +173,13 @@ def test_work_ends_before_anything_of_a_rebalance_begins(monkeypatch: pytest.Mon
     async def theirs(*_: Any) -> None:
         told.append("Faust's part")
 
+    async def revoked() -> None:
+        await asyncio.sleep(0)  # what is on its way comes to its end
+        told.append("dropped")
+
     async def play() -> None:
         consumer = Loose(Log(1), 0)
-        consumer.app = cast(Any, type("App", (), {"revoked": staticmethod(lambda: told.append("dropped"))})())
+        consumer.app = cast(Any, SimpleNamespace(revoked=revoked))
         await consumer.perform_seek()
         await consumer.on_partitions_revoked({PLACE})
         assert KEY not in consumer.due

@@ -26,6 +26,7 @@ from schemas.columns import CHANGED, IDENTITY, OP, SOURCE
 from schemas.discovery import discover
 from schemas.headers import FINAL, Header
 from schemas.task.model import Task
+from tests.processors.worker.folder import Folder
 
 KEY = bytes(range(32))
 TASK = {
@@ -56,31 +57,15 @@ TASK = {
 }
 
 
-class Kept:
-    """Stands in for a segment table and its store, and for what sends batches."""
+class Kept(Folder):
+    """What sends batches, too."""
 
     partitions = 1
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.store = self
-        self._sizes: dict[bytes, int] = {}
+        super().__init__(folder)
         self.batches: list[tuple[Header, bytes]] = []
         self.letters: list[dict[str, Any]] = []
-
-    def entries(self, partition: int) -> dict[bytes, int]:
-        return self._sizes
-
-    def path(self, partition: int, key: bytes) -> Path:
-        return self._folder / key.hex()
-
-    async def put(self, partition: int, key: bytes, value: bytes) -> None:
-        self.path(partition, key).write_bytes(value)
-        self._sizes[key] = len(value)
-
-    async def remove(self, partition: int, keys: list[bytes]) -> None:
-        for key in keys:
-            del self._sizes[key]
 
     async def send(self, topic: str, partition: int, header: Header, payload: bytes) -> Awaitable[Any]:
         assert topic == topics.OUTBOX.name

@@ -12,52 +12,22 @@ from typing import Any
 import polars as pl
 
 from processors.segments.format import build
-from processors.worker.ledger import Name
 from processors.worker.run_part import RunPart
 from schemas import topics
 from schemas.columns import HASH
+from tests.processors.worker.folder import Folder
 
 KEY = bytes(range(32))
 
 
-class Folder:
-    """Stands in for a segment table and its store."""
+class Measured(Folder):
+    """Knows its largest entry."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store = self
-        self.largest = 0
-        self._sizes: dict[bytes, int] = {}
+    largest = 0
 
-    def entries(self, partition: int) -> dict[bytes, int]:
-        return self._sizes
-
-    def path(self, partition: int, key: bytes) -> Path:
-        return self.folder / key.hex()
-
-    async def put(self, partition: int, key: bytes, value: bytes) -> None:
+    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[None]:
         self.largest = max(self.largest, len(value))
-        self.path(partition, key).write_bytes(value)
-        self._sizes[key] = len(value)
-
-    async def remove(self, partition: int, keys: list[bytes]) -> None:
-        for key in keys:
-            del self._sizes[key]
-            self.path(partition, key).unlink()
-
-
-class Slow(Folder):
-    """Its log takes its time to answer."""
-
-    answered: asyncio.Event
-
-    async def put(self, partition: int, key: bytes, value: bytes) -> None:
-        await self.answered.wait()
-        await super().put(partition, key, value)
-
-
-async def waited(write: Awaitable[Any]) -> None:
-    await write
+        return super().put(partition, key, value)
 
 
 def part_of(table: Folder) -> RunPart:
@@ -83,7 +53,7 @@ async def filled(table: Folder, count: int, rows: int, width: int) -> RunPart:
 
 
 def test_what_is_merged_fits_a_message(tmp_path: Path) -> None:
-    table = Folder(tmp_path)
+    table = Measured(tmp_path)
 
     async def run() -> RunPart:
         part = await filled(table, 40, 100, 6_000)
@@ -108,23 +78,3 @@ def test_nothing_behind_the_last_epoch_is_merged(tmp_path: Path) -> None:
         return part
 
     assert len(asyncio.run(run()).segments("person")) == 12
-
-
-def test_an_entry_stands_though_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
-    """A partition moves while the first of two entries is waited for; the second says what the first has taken in."""
-    table = Slow(tmp_path)
-
-    async def run() -> None:
-        table.answered = asyncio.Event()
-        part = part_of(table)
-        waits = asyncio.ensure_future(waited(await part.append("person", 0, segment(0, 1, 1))))
-        await part.append("person", 1, segment(1, 1, 1))
-        await asyncio.sleep(0)
-        waits.cancel()
-        await asyncio.gather(waits, return_exceptions=True)
-        assert waits.cancelled()
-        table.answered.set()
-        await part.settled()
-
-    asyncio.run(asyncio.wait_for(run(), 20))
-    assert [name.first for name in map(Name.parse, table.entries(0))] == [0, 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from schemas.discovery import discover
 from schemas.errors import Fatal
 from schemas.headers import FINAL, Header
 from schemas.task.model import Task
+from tests.processors.worker.folder import Done, Folder
 
 K, RECORDS, DELAY = 2, 6, 2  # epochs
 KEY = bytes(range(32))
@@ -70,21 +71,13 @@ class DiedError(Exception):
     """The process ends here."""
 
 
-class Done:
-    """What is durable already."""
-
-    def __await__(self) -> Iterator[None]:
-        return iter(())
-
-
-class Disk:
-    """Stands in for a segment table, its store and the outbox; dies at the n-th thing it is asked to make durable."""
+class Disk(Folder):
+    """The outbox, too; dies at the n-th thing it is asked to make durable."""
 
     partitions = 1
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self.store = folder, self
-        self._sizes: dict[bytes, int] = {}
+        super().__init__(folder)
         self.sent: dict[int, tuple[Header, bytes]] = {}
         self.left = -1
 
@@ -93,21 +86,13 @@ class Disk:
             raise DiedError
         self.left -= 1
 
-    def entries(self, partition: int) -> dict[bytes, int]:
-        return self._sizes
-
-    def path(self, partition: int, key: bytes) -> Path:
-        return self._folder / key.hex()
-
-    async def put(self, partition: int, key: bytes, value: bytes) -> None:
+    def put(self, partition: int, key: bytes, value: bytes) -> Awaitable[None]:
         self._lives()
-        self.path(partition, key).write_bytes(value)
-        self._sizes[key] = len(value)
+        return super().put(partition, key, value)
 
     async def remove(self, partition: int, keys: list[bytes]) -> None:
         self._lives()
-        for key in keys:
-            del self._sizes[key]
+        await super().remove(partition, keys)
 
     async def send(self, topic: str, partition: int, header: Header, payload: bytes) -> Any:
         self._lives()
