@@ -67,10 +67,10 @@ class Keeper(threading.Thread):
     def _settle_all(self, conn: psycopg.Connection[Any]) -> None:
         now = time.monotonic()
         waiting: dict[str, float] = {}
-        for (run,) in conn.execute(_ALL_FINAL).fetchall():
+        for run, state in conn.execute(_ALL_FINAL).fetchall():
             with conn.transaction():
                 conn.execute("SET LOCAL synchronous_commit = on")
-                if settle(conn, run) != "waiting":
+                if settle(conn, run) != "waiting" or state != "running":
                     continue
                 waiting[run] = self._waiting.get(run, now)
                 if now - waiting[run] > _LETTERS_WAIT:
@@ -117,10 +117,13 @@ _LIVE = "r.ended_at IS NULL AND r.state IN ('running', 'paused', 'prepared')"
 _WITH_LETTERS = f"""
 SELECT run FROM metal.runs r WHERE {_LIVE} AND EXISTS (SELECT FROM metal.dead_letters d WHERE d.run = r.run)
 """
+# A prepared run too: what was corrected may have come out before its lane was noted as done, and nothing follows then.
 _ALL_FINAL = """
-SELECT run FROM metal.runs r
-WHERE ended_at IS NULL AND state = 'running' AND EXISTS (SELECT FROM metal.watermarks w WHERE w.run = r.run)
+SELECT run, state FROM metal.runs r
+WHERE ended_at IS NULL AND EXISTS (SELECT FROM metal.watermarks w WHERE w.run = r.run)
   AND NOT EXISTS (SELECT FROM metal.watermarks w WHERE w.run = r.run AND NOT w.final)
+  AND (state = 'running' OR state = 'prepared' AND NOT EXISTS (
+    SELECT FROM metal.dead_letters d WHERE d.run = r.run AND d.state = 'open'))
 """
 _COUNT_LETTERS = "SELECT run, count(*) FROM metal.dead_letters WHERE run = ANY(%s) GROUP BY run"
 _READ = f"""

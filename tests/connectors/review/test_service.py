@@ -16,7 +16,9 @@ import pytest
 
 from connectors.review.session import open_session
 from connectors.topics_admin import ensure_topics
+from control_api.store import lanes
 from deploy.stack import Endpoints
+from schemas.headers import FINAL
 from tests.connectors.review.conftest import MASTER, Store
 from tests.connectors.review.outbox_messages import Outbox, counts, send, send_letters
 from tests.connectors.review.processes import SESSION, Writers, asked, url_of, wait_for
@@ -179,6 +181,33 @@ def test_letters_come_late_and_the_run_waits_for_them(live: Store, writers: Writ
     wait_for(lambda: live.state(run) == "prepared", said=writers.said)
     assert live.value("SELECT count(*) FROM metal.dead_letters WHERE run = %s", run) == 2
     assert not live.ended(run)
+
+
+def test_a_run_ends_though_its_corrections_came_out_before_their_lane_was_done(
+    live: Store, writers: Writers, run: str
+) -> None:
+    """The connect service notes that it has sent all of them after that; on a busy machine a second later."""
+    kafka, outbox, place = writers.stack.kafka.confluent(), Outbox(run), Outbox(run).partition(0)
+    writers.start()
+    send_letters(kafka, run, place, outbox.letters(MASTER, [{"id": ROWS}]))
+    said = counts(ROWS + 1, ROWS, rejected=1)
+    send(kafka, [(place, outbox.data("person", person(0, ROWS))), (place, outbox.end({"person": said}))])
+    wait_for(lambda: live.state(run) == "prepared", said=writers.said)
+    with live.conn.transaction():  # what a replay does
+        live.conn.execute("UPDATE metal.dead_letters SET state = 'replayed' WHERE run = %s", (run,))
+        live.conn.execute("UPDATE metal.watermarks SET final = false WHERE run = %s", (run,))
+        lanes.reopen(live.conn, run)
+    (lane,) = lanes.claim(live.conn, "connect", 60.0, 1)
+    said = counts(ROWS + 2, ROWS + 1, rejected=1)
+    again = outbox.data("person", person(ROWS, 1), epoch=1)
+    send(kafka, [(place, again), (place, outbox.end({"person": said}, epoch=FINAL + 1))])
+    wait_for(lambda: live.value("SELECT min(closed) FROM metal.watermarks WHERE run = %s", run) == FINAL + 1, said=writers.said)
+    time.sleep(2)
+    assert (live.state(run), live.ended(run)) == ("prepared", False)
+    assert lanes.checkpoint(live.conn, run, lane.lane, lane.generation, {"epoch": FINAL + 1}, {}, True)
+    wait_for(lambda: live.ended(run), said=writers.said)
+    assert live.state(run) == "prepared"
+    assert len(live.rows(run)) == ROWS + 1
 
 
 def test_too_many_rejects_halt_the_run(live: Store, writers: Writers) -> None:
