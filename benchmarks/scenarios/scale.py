@@ -45,7 +45,6 @@ def _pairs(runs: dict[int, list[Snapshot]], records: int, more: int) -> list[tup
 
 def _snapshot(session: Session, records: int) -> Snapshot:
     task = data.people_task(session.data, records)
-    session.engine.checkpoint()  # else a run pays for what the one before has left to be written
     found = session.engine.snapshot(task, patience(records))
     session.say(f"{records:,} records: {records / found.seconds:,.0f} records/s, {_largest(found) / GIB:.2f} GiB")
     return found

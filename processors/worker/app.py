@@ -32,9 +32,13 @@ GROUP = "metal"
 SWEEP = 20.0  # seconds between looks for state of runs that are over
 
 
+async def _nothing() -> None:
+    pass
+
+
 class WorkerApp(faust.App):
     kafka: Mapping[str, Any] = MappingProxyType({})  # settings of a librdkafka client
-    revoked: Callable[[], Awaitable[None]]  # a rebalance begins: all partitions are given back
+    revoked: Callable[[], Awaitable[None]] = staticmethod(_nothing)  # a rebalance begins: all partitions are given back
     stopping: Callable[[], None] = staticmethod(lambda: None)
 
     async def stop(self) -> None:
@@ -137,14 +141,14 @@ class Worker:
         async def moved() -> None:
             metrics.REBALANCES.inc()
             self._drop(name)
+            await self.tables[name].settled()
 
         return moved
 
     async def _revoked(self) -> None:
         for name in self.tables:
             self._drop(name)
-        for table in self.tables.values():
-            await table.settled()
+        await asyncio.gather(*(table.settled() for table in self.tables.values()))
 
     def _drop(self, name: str) -> None:
         everything = set(range(self.outlet.partitions))

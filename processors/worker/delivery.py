@@ -19,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from processors.worker import frames
+from processors.worker.ending import end_process
 from processors.worker.producer import BulkProducer
 
 log = structlog.get_logger()
@@ -162,7 +163,10 @@ class StrictConsumer(driver.Consumer):
             self.expected.pop(tp, None)
             self.due.pop((tp.topic, tp.partition), None)
         # Enforces: nothing is at work on a partition's state, or on its way there, once it may be read anew.
-        await cast(Any, self.app).revoked()
+        try:
+            await cast(Any, self.app).revoked()
+        except Exception as error:  # aiokafka would join anyway
+            end_process("the work on what is given back could not be ended", error)
         await super().on_partitions_revoked(revoked)
 
 

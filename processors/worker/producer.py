@@ -125,8 +125,12 @@ class BulkProducer(base.Producer):
             done.set_result(told)
 
 
+def too_large(topic: str, size: int) -> Fatal:
+    largest = f"a message takes {topics.MAX_MESSAGE:,} at most: fewer or shorter records would fit"
+    return Fatal(f"a batch for {topic} has {size:,} bytes, and {largest}")
+
+
 def _refused(error: KafkaError, topic: str, size: int) -> NoReturn:
     if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        largest = f"a message takes {topics.MAX_MESSAGE:,} at most: fewer or shorter records would fit"
-        raise Fatal(f"a batch for {topic} has {size:,} bytes, and {largest}")
+        raise too_large(topic, size)
     end_process(f"{UNDELIVERED}: {error}")

@@ -56,7 +56,7 @@ class RunPart:
         store = self._table.store
         best: Name | None = None
         found: dict[str, list[Name]] = {}
-        for key in store.entries(self.partition):
+        for key in list(store.entries(self.partition)):  # which a thread that writes may add to
             name = Name.parse(key)
             if name.run != self.info.run:
                 continue
@@ -168,11 +168,11 @@ def _progress(path: Path) -> Progress:
 
 
 def stored_runs(table: SegmentTable, partition: int) -> set[str]:
-    return {Name.parse(key).run for key in table.store.entries(partition)}
+    return {Name.parse(key).run for key in list(table.store.entries(partition))}
 
 
 async def forget(table: SegmentTable, partition: int, run: str) -> None:
     """Removes everything of a run from a partition; its key is gone already, this gives the space back."""
-    keys = [key for key in table.store.entries(partition) if Name.parse(key).run == run]
+    keys = [key for key in list(table.store.entries(partition)) if Name.parse(key).run == run]
     if keys:
         await table.remove(partition, keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable
 from pathlib import Path
@@ -13,9 +14,12 @@ from faust.tables.table import Table
 from faust.types import TP
 
 from processors.worker.ending import end_process
+from processors.worker.producer import MESSAGE, too_large
 from processors.worker.store import SegmentStore
+from schemas import topics
+from schemas.errors import Fatal
 
-PATIENCE = 30.0  # seconds for what is on its way; the group waits no longer for a member that is asked to rejoin
+PATIENCE = 20.0  # seconds for what is on its way; the group waits for 30 until a member has joined it again
 
 
 class SegmentTable(Table[bytes, bytes]):
@@ -41,29 +45,36 @@ class SegmentTable(Table[bytes, bytes]):
         before it have taken in: if one were left out because its stage's work is dropped, before it is sent or before
         its file stands, and the next one were not, its rows would be taken for known and be missing for good.
         """
+        if (size := len(key) + len(value)) > topics.MAX_MESSAGE - MESSAGE:
+            raise too_large(
+                self.changelog_topic_name, size
+            )  # here, where it halts the run and nothing is behind it yet
         write = asyncio.ensure_future(self._put(partition, key, value))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
         waited = asyncio.shield(write)
-        waited.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may be left, unasked
+        for one in (write, waited):  # they may be left, unasked
+            one.add_done_callback(lambda done: done.cancelled() or done.exception())
         return waited
 
     async def _put(self, partition: int, key: bytes, value: bytes) -> None:
-        record = await (await self._send(partition, key, value))
-        # Enforces: files come to stand in the changelog's order, so the offset beside them never runs ahead of one.
-        async with self._orders[partition]:
-            try:
+        try:
+            record = await (await self._send(partition, key, value))
+            # Enforces: files come to stand in the changelog's order, so the offset beside them is never ahead of one.
+            async with self._orders[partition]:
                 await asyncio.to_thread(self.store.put, partition, key, value)
-            except OSError as error:  # nobody may ask for it, and the next one must not stand without it
-                end_process("the local state can't be written", error)
-            self.store.wrote(TP(self.changelog_topic_name, partition), record.offset)
+                self.store.wrote(TP(self.changelog_topic_name, partition), record.offset)
+        except (OSError, Fatal) as error:  # nobody may ask for it, and the next one must not stand without it
+            end_process("the local state can't be written", error)
 
     async def settled(self) -> None:
         """Nothing is on its way any more. Enforces: no state is read anew while what belongs to it is still written."""
-        if self._writes:
-            _, late = await asyncio.wait(self._writes, timeout=PATIENCE)
-            if late:
-                end_process(f"{len(late)} entries have not come to stand in {PATIENCE:.0f} s, and partitions move")
+        until = time.monotonic() + PATIENCE
+        while self._writes:
+            await asyncio.wait(self._writes, timeout=max(0.0, until - time.monotonic()))
+            if self._writes and time.monotonic() >= until:
+                number = len(self._writes)
+                end_process(f"{number} entries have not come to stand in {PATIENCE:.0f} s, and partitions move")
 
     async def _send(self, partition: int, key: bytes, value: bytes | None) -> Any:
         # Enforces: entries stand in the log in the order of their inputs, or progress could be there without its rows.

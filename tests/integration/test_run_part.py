@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from processors.worker.directory import RunInfo
 from processors.worker.run_part import RunPart, forget, stored_runs
 from processors.worker.table import SegmentTable
 from schemas.columns import HASH
+from schemas.errors import Fatal
 
 pytestmark = pytest.mark.stack
 
@@ -94,6 +95,11 @@ def segment(*numbers: int) -> bytes:
 def numbers(part: RunPart, after: int = -1, upto: int = 2**62) -> list[int]:
     frames = [frame for one in part.segments("t", after, upto) if (frame := one.all()) is not None]
     return sorted(n for frame in frames for n in frame["n"])
+
+
+async def until(look: Callable[[], bool]) -> None:
+    while not look():  # noqa: ASYNC110 - nothing tells when somebody waits for a lock
+        await asyncio.sleep(0.01)
 
 
 async def took(part: RunPart, offset: int, *rows: int) -> None:
@@ -200,16 +206,16 @@ def test_what_is_left_of_a_run_goes(place: Place) -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("steps", range(4))
-def test_what_progress_says_stands_though_the_work_was_dropped(place: Place, steps: int) -> None:
-    """A partition moves while two entries are on their way, or not even that; the second counts the first as taken in.
-
-    Dropped work is cancelled where it waits for the first: before that is sent, after it, before its file stands.
-    """
+@pytest.mark.parametrize("when", ["it is sent", "the log has it", "its file stands"])
+def test_what_progress_says_stands_though_the_work_was_dropped(place: Place, when: str) -> None:
+    """A partition moves before the first of two entries has got so far; the second counts it as taken in."""
 
     async def play() -> None:
         async with place.table("a") as table:
             part = RunPart(1, INFO, table)
+            order = table._orders[1]
+            if when == "its file stands":
+                await order.acquire()
 
             async def work() -> None:
                 writes = []
@@ -219,11 +225,16 @@ def test_what_progress_says_stands_though_the_work_was_dropped(place: Place, ste
                 await writes[0]
 
             dropped = asyncio.ensure_future(work())
-            for _ in range(1 + steps):
+            await asyncio.sleep(0)
+            if when == "the log has it":
                 await asyncio.sleep(0)
+            if order.locked():
+                await until(lambda: bool(order._waiters) and len(order._waiters) == 2)
             dropped.cancel()
             await asyncio.gather(dropped, return_exceptions=True)
             assert dropped.cancelled()
+            if order.locked():
+                order.release()
             await table.settled()
             assert numbers(RunPart(1, INFO, table)) == [0, 1]
         async with place.table("a") as same, place.table("b") as other:
@@ -232,6 +243,17 @@ def test_what_progress_says_stands_though_the_work_was_dropped(place: Place, ste
                 found = RunPart(1, INFO, one)
                 assert found.progress.applied == 1
                 assert numbers(found) == [0, 1]
+
+    asyncio.run(asyncio.wait_for(play(), 60))
+
+
+def test_an_entry_that_fits_no_message_halts_its_run_before_anything_is_behind_it(place: Place) -> None:
+    async def play() -> None:
+        async with place.table("a") as table:
+            with pytest.raises(Fatal, match=r"a batch for .*-changelog has 16,77\d,\d{3} bytes, and a message takes"):
+                await RunPart(1, INFO, table).append("t", 0, bytes((16 << 20) - 1100))
+            await took(RunPart(1, INFO, table), 0, 1)
+            assert numbers(RunPart(1, INFO, table)) == [1]
 
     asyncio.run(asyncio.wait_for(play(), 60))
 
