@@ -201,7 +201,10 @@ def test_a_run_ends_though_its_corrections_came_out_before_their_lane_was_done(
     said = counts(ROWS + 2, ROWS + 1, rejected=1)
     again = outbox.data("person", person(ROWS, 1), epoch=1)
     send(kafka, [(place, again), (place, outbox.end({"person": said}, epoch=FINAL + 1))])
-    wait_for(lambda: live.value("SELECT min(closed) FROM metal.watermarks WHERE run = %s", run) == FINAL + 1, said=writers.said)
+    wait_for(
+        lambda: live.value("SELECT min(closed) FROM metal.watermarks WHERE run = %s", run) == FINAL + 1,
+        said=writers.said,
+    )
     time.sleep(2)
     assert (live.state(run), live.ended(run)) == ("prepared", False)
     assert lanes.checkpoint(live.conn, run, lane.lane, lane.generation, {"epoch": FINAL + 1}, {}, True)
