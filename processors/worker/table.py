@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Awaitable
 from pathlib import Path
@@ -46,9 +45,8 @@ class SegmentTable(Table[bytes, bytes]):
         its file stands, and the next one were not, its rows would be taken for known and be missing for good.
         """
         if (size := len(key) + len(value)) > topics.MAX_MESSAGE - MESSAGE:
-            raise too_large(
-                self.changelog_topic_name, size
-            )  # here, where it halts the run and nothing is behind it yet
+            # Here, where it halts the run and nothing is behind it yet.
+            raise too_large(self.changelog_topic_name, size)
         write = asyncio.ensure_future(self._put(partition, key, value))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
@@ -69,12 +67,13 @@ class SegmentTable(Table[bytes, bytes]):
 
     async def settled(self) -> None:
         """Nothing is on its way any more. Enforces: no state is read anew while what belongs to it is still written."""
-        until = time.monotonic() + PATIENCE
-        while self._writes:
-            await asyncio.wait(self._writes, timeout=max(0.0, until - time.monotonic()))
-            if self._writes and time.monotonic() >= until:
-                number = len(self._writes)
-                end_process(f"{number} entries have not come to stand in {PATIENCE:.0f} s, and partitions move")
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self._writes:
+                    await asyncio.wait(self._writes)
+        except TimeoutError:
+            number = len(self._writes)
+            end_process(f"{number} entries have not come to stand in {PATIENCE:.0f} s, and partitions move")
 
     async def _send(self, partition: int, key: bytes, value: bytes | None) -> Any:
         # Enforces: entries stand in the log in the order of their inputs, or progress could be there without its rows.
