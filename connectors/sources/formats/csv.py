@@ -19,8 +19,10 @@ from connectors.sources.contract import MAX_RECORD_BYTES, RAW_BYTES, Chunk, Cont
 from connectors.sources.formats.fields import Fields, cut_exactly, cut_quickly
 from connectors.sources.formats.inputs import Encoding
 from connectors.sources.formats.lines import line_behind
-from connectors.sources.formats.records import BOM, Dialect, Numbers, Records, scan
+from connectors.sources.formats.marks import Numbers
+from connectors.sources.formats.records import BOM, Dialect, Records
 from connectors.sources.formats.rejected import Refusals, Reject
+from connectors.sources.formats.scan import scan
 from connectors.sources.formats.shape import FILE_SHIFT, Shape
 from connectors.sources.formats.texts import TextOptions, is_utf8, read_texts
 from connectors.sources.formats.window import MARK_BYTES, Window
@@ -85,7 +87,7 @@ class CsvDecoder:
             if records.broken:
                 first = line - records.lines + records.broken[0].line
                 raise _wrong(window.source.label, first, records.broken[0].reason, "quote the names in pairs")
-            if len(records.starts):
+            if len(records.line):
                 first = line - records.lines + int(records.line[0])
                 names = self._split(data[records.starts[0] : records.ends[0]], window.source.label, first)
                 return self._match(names, window.source.label, first, start, line)
@@ -163,8 +165,7 @@ class CsvDecoder:
     def _decode(
         self, data: bytes, records: Records, layout: Layout, line: int, rank: int
     ) -> tuple[pl.DataFrame, list[Reject]]:
-        refused = self._unreadable(data, records)
-        frame, kept = self._cut(data, records, layout, refused)
+        frame, kept, refused = self._cut(data, records, layout)
         columns = {name: self._shape.wanted[name] for name in layout.found}
         typed, refusals = read_texts(frame, columns, self._texts, nul=data.find(b"\0", 0, records.size) >= 0)
         missing = [self._shape.empty(frame.height, n) for n in self._shape.wanted if n not in layout.found]
@@ -186,27 +187,15 @@ class CsvDecoder:
             rejects.append(Reject(lines[row], column, reason, raw(kept[row]), record, change))
         return finished, rejects
 
-    def _unreadable(self, data: bytes, records: Records) -> Refusals:
-        """Records that cannot even be cut into fields: too long, or no UTF-8."""
-        refused = Refusals()
-        limit = self._options.max_record_bytes
-        if limit < len(data):
-            too_long = np.flatnonzero(records.ends - records.starts > limit)
-            refused.add(None, f"the record is longer than {limit} bytes", pl.Series(too_long))
-        if not is_utf8(memoryview(data)[: records.size]):
-            spans = zip(records.starts.tolist(), records.ends.tolist(), strict=True)
-            bad = [row for row, (start, end) in enumerate(spans) if not is_utf8(data[start:end])]
-            refused.add(None, "the record is not valid UTF-8", pl.Series(bad, dtype=pl.Int64))
-        return refused
-
-    def _cut(self, data: bytes, records: Records, layout: Layout, refused: Refusals) -> tuple[pl.DataFrame, Numbers]:
+    def _cut(self, data: bytes, records: Records, layout: Layout) -> tuple[pl.DataFrame, Numbers, Refusals]:
         """The declared columns as texts, and which records they are; those that do not fit are refused."""
         fields = Fields(self._dialect, tuple(self._options.null_values), layout.fields, layout.found)
-        kept = np.arange(len(records.starts))
+        kept, refused = np.arange(len(records.line)), self._too_long(data, records)
         if not (self._odd or refused.rows):
             frame = cut_quickly(data, records, fields)
             if frame is not None:
-                return frame, kept
+                return frame, kept, refused
+        self._refuse_no_text(data, records, refused)
         text: bytes | memoryview = memoryview(data)[: records.size]
         if refused.rows or records.broken:
             kept = np.delete(kept, list(refused.rows))
@@ -214,12 +203,26 @@ class CsvDecoder:
             text = b"".join(data[start:end] + b"\n" for start, end in spans)
         self._odd = False
         if not len(kept):
-            return pl.DataFrame(schema=dict.fromkeys(layout.found, pl.String())), kept
+            return pl.DataFrame(schema=dict.fromkeys(layout.found, pl.String())), kept, refused
         frame, odd = cut_exactly(text, fields)
         self._odd = bool(odd)
         for row, count in odd.items():
             refused.rows[int(kept[row])] = (None, f"the record has {count} fields, not {fields.count}")
-        return frame, np.delete(kept, list(odd))
+        return frame, np.delete(kept, list(odd)), refused
+
+    def _too_long(self, data: bytes, records: Records) -> Refusals:
+        refused = Refusals()
+        limit = self._options.max_record_bytes
+        if limit < len(data):
+            too_long = np.flatnonzero(records.ends - records.starts > limit)
+            refused.add(None, f"the record is longer than {limit} bytes", pl.Series(too_long))
+        return refused
+
+    def _refuse_no_text(self, data: bytes, records: Records, refused: Refusals) -> None:
+        if not is_utf8(memoryview(data)[: records.size]):
+            spans = zip(records.starts.tolist(), records.ends.tolist(), strict=True)
+            bad = [row for row, (start, end) in enumerate(spans) if not is_utf8(data[start:end])]
+            refused.add(None, "the record is not valid UTF-8", pl.Series(bad, dtype=pl.Int64))
 
 
 def _wrong(label: str, line: int, wrong: str, right: str) -> InvalidInput:

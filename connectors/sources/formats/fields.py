@@ -46,7 +46,10 @@ def _between(first: bytes, records: bytes | memoryview) -> bytes:
 
 
 def cut_quickly(data: bytes, records: Records, fields: Fields) -> pl.DataFrame | None:
-    """None where only `cut_exactly` can tell. Every field is read, which pays where most of them are wanted."""
+    """None where only `cut_exactly` can tell, or where a field is no UTF-8.
+
+    Every field is read, which pays where most of them are wanted.
+    """
     if not (records.plain and fields.mostly_found() and fields.null_values == ("",)):
         return None
     try:
@@ -61,7 +64,7 @@ def cut_quickly(data: bytes, records: Records, fields: Fields) -> pl.DataFrame |
         )[1:]
     except pl.exceptions.PolarsError:
         return None
-    if frame.height != len(records.starts) or _short(frame, data, records, fields.dialect):
+    if frame.height != len(records.line) or _short(frame, data, records, fields.dialect):
         return None
     return frame.select(pl.col(f"{index}").alias(name) for name, index in fields.found.items())
 

@@ -17,7 +17,9 @@ from connectors.sources.contract import Chunk, Context
 from connectors.sources.csv import Csv
 from connectors.sources.formats import csv as decoder
 from connectors.sources.formats.fields import Fields, cut_exactly, cut_quickly
-from connectors.sources.formats.records import Dialect, Records, scan
+from connectors.sources.formats.records import Dialect, Records
+from connectors.sources.formats.scan import scan
+from connectors.sources.formats.texts import is_utf8
 from schemas.task.model import Column
 
 DIALECTS = [Dialect(), Dialect(";", "'"), Dialect("\t", ""), Dialect(" ", '"'), Dialect("a", "b"), Dialect("0", "1")]
@@ -134,6 +136,25 @@ def test_whole_records_are_cut_quickly(values: list[list[str]], dialect: Dialect
     text = end.join("D".join(row) for row in values) + end * ended
     data = text.replace("x", "~").replace("1", "2").replace(" ", "_")  # which no dialect gives a meaning
     assert compare(written(data, dialect), Fields(dialect, ("",), 3, {"a": 0, "b": 1, "c": 2}))
+
+
+CUT_SHORT = [b"\xff", b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xc0\xaf", b"\x80", b"\xf0\x9f\x92"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(WHOLE), min_size=3, max_size=3), min_size=1, max_size=20),
+    st.sampled_from(CUT_SHORT),
+    st.data(),
+)
+def test_what_is_no_text_is_never_cut_quickly(values: list[list[str]], bad: bytes, data: st.DataObject) -> None:
+    block = written("\n".join("D".join(row) for row in values) + "\n", Dialect())
+    found = {"a": 0, "b": 1}  # and a column that nobody wants
+    place = data.draw(st.integers(0, len(block) - 1))
+    for text in (block, block[:place] + bad + block[place:]):
+        records = scan(text, Dialect(), True, 1 << 20)
+        frame = cut_quickly(text, records, Fields(Dialect(), ("",), 3, found))
+        assert frame is None or is_utf8(text)
 
 
 def test_where_only_the_exact_way_can_tell() -> None:
