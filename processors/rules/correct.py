@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import polars as pl
@@ -100,7 +101,7 @@ class Correct:
             return Effect(value=pl.coalesce(mapped, value))
         known = value.is_in(old.implode())
         told = settle(mapped, ~known, config.otherwise, column, "is not among the values that can be corrected")
-        return Effect(told.value if told.value is not None else mapped, None, told.fails, told.verdict, told.reason)
+        return told if told.value is not None else replace(told, value=mapped)
 
 
 def _key(key: Any) -> str:

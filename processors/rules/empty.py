@@ -58,7 +58,7 @@ class Empty:
         empty = is_empty(value, column.type)
         if config.root == "drop":
             return Effect(fails=empty)
-        if pl.select(is_empty(literal(config.root.replace, column), column.type)).item():
+        new = literal(config.root.replace, column)
+        if pl.select(is_empty(new, column.type)).item():
             raise MisfitError("replaces what is empty by what is empty", "give a value, or write empty: ignore")
-        new = pl.when(empty).then(literal(config.root.replace, column)).otherwise(value)
-        return Effect(value=new, changed=empty)
+        return Effect(changed=empty, instead=new)

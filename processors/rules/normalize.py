@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from itertools import groupby
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
+from processors.rules.ascii import QUICK, Quick, formed
 from processors.rules.phone import international, plan_of
 from processors.rules.protocol import Effect, Example, Phase
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.task.model import Column, Strict
 
-Plain = Literal[
-    "trim", "lower", "upper", "title", "collapse", "nfc", "nfkc", "strip_accents", "digits_only", "email"
-]  # fmt: skip
+Plain = Literal[Quick, "title", "collapse", "nfc", "nfkc", "strip_accents", "digits_only", "email"]
 
 
 class Phone(Strict):
@@ -106,10 +106,7 @@ def date(value: pl.Expr, form: Date) -> pl.Expr:
     return read.dt.strftime(form.to)
 
 
-_PLAIN: dict[Plain, Callable[[pl.Expr], pl.Expr]] = {
-    "trim": lambda value: value.str.strip_chars(),
-    "lower": lambda value: value.str.to_lowercase(),
-    "upper": lambda value: value.str.to_uppercase(),
+_PLAIN: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "title": lambda value: value.str.to_titlecase(),
     "collapse": lambda value: value.str.replace_all(r"\s+", " "),
     "nfc": lambda value: value.str.normalize("NFC"),
@@ -174,20 +171,28 @@ class Normalize:
 
     def apply(self, value: pl.Expr, config: Normalize.Config, column: Column) -> Effect:
         fails, unread = [], []
-        for form in config.root:
-            before = value
-            if isinstance(form, str):
-                value = _PLAIN[form](before)
+        for quick, forms in groupby(config.root, key=_is_quick):
+            if quick:
+                value = formed(value, cast(list[Quick], list(forms)))
                 continue
-            name, settings = _chosen(form)
-            value, wrong = _READ[name](before, settings)
-            if settings.strict:
-                fails.append(wrong & before.is_not_null() & (before.str.strip_chars() != ""))
-                unread.append(name)
+            for form in forms:
+                before = value
+                if isinstance(form, str):
+                    value = _PLAIN[form](before)
+                    continue
+                name, settings = _chosen(form)
+                value, wrong = _READ[name](before, settings)
+                if settings.strict:
+                    fails.append(wrong & before.is_not_null() & (before.str.strip_chars() != ""))
+                    unread.append(name)
         if not fails:
             return Effect(value=value)
         reason = f"can't be read as {' or '.join(_NOUN[name] for name in unread)}"
         return Effect(value=value, fails=pl.any_horizontal(fails), verdict="reject", reason=reason)
+
+
+def _is_quick(form: str | Form) -> bool:
+    return isinstance(form, str) and form in QUICK
 
 
 def _chosen(form: Form) -> tuple[str, Any]:

@@ -32,12 +32,14 @@ class Phase(IntEnum):
 class Effect:
     """What a rule does to a column's value: a new value, a verdict on some records, or both.
 
-    `changed` says for which records the value differs; without it the runner compares old and new.
+    `changed` says for which records the value differs; without it the runner compares old and new. Where one value is
+    written for these and all others stay, `instead` tells it, and what `changed` asks is asked once.
     `fails` says which records are dropped or rejected; null counts as false.
     """
 
     value: pl.Expr | None = None
     changed: pl.Expr | None = None
+    instead: pl.Expr | None = None
     fails: pl.Expr | None = None
     verdict: Verdict = "drop"
     reason: str = ""  # of a reject; never holds a value

@@ -175,8 +175,9 @@ def _assemble(
     changes: list[tuple[str, str]] = []
     for column, told in effects:
         for (compute, settle), (rule, effect) in zip(plan, told, strict=False):
+            writes = effect.value is not None or effect.instead is not None
             if column in settled:
-                if effect.value is not None:
+                if writes:
                     bit = changed >> min(len(changes), BITS - 1) & 1
                     compute.append(pl.lit(bool(bit)).alias(f"~changed{len(changes)}"))
                     changes.append((column, rule))
@@ -185,15 +186,20 @@ def _assemble(
                 check = Check(column, rule, effect.verdict, effect.reason, f"~fails{len(checks)}")
                 checks.append(check)
                 compute.append(effect.fails.fill_null(False).alias(check.hit))
-            if effect.value is not None:
-                new, flag = f"~new{column}", f"~changed{len(changes)}"
-                changes.append((column, rule))
-                compute.append(effect.value.alias(new))
-                settle.append(pl.col(new).alias(column))
-                if effect.changed is None:
-                    settle.append(pl.col(new).ne_missing(pl.col(column)).alias(flag))
-                else:
-                    compute.append(effect.changed.fill_null(False).alias(flag))
+            if not writes:
+                continue
+            flag = f"~changed{len(changes)}"
+            changes.append((column, rule))
+            if effect.changed is not None:
+                compute.append(effect.changed.fill_null(False).alias(flag))
+            if effect.value is None:
+                settle.append(pl.when(pl.col(flag)).then(effect.instead).otherwise(pl.col(column)).alias(column))
+                continue
+            new = f"~new{column}"
+            compute.append(effect.value.alias(new))
+            settle.append(pl.col(new).alias(column))
+            if effect.changed is None:
+                settle.append(pl.col(new).ne_missing(pl.col(column)).alias(flag))
     passes = tuple(Pass(tuple(compute), tuple(settle)) for compute, settle in plan if compute)
     named = tuple(changes) if len(changes) <= BITS else (*changes[: BITS - 1], FURTHER)
     return CompiledRules(named, passes, tuple(checks), _flags(len(changes)), tuple(effects))
