@@ -1,4 +1,5 @@
-"""A table on its way: integers as narrow as their values are, texts as their lengths and, apart, their bytes.
+"""A table on its way: integers as narrow as their values are, texts as their lengths and, apart, their bytes, tokens
+as their bits.
 
 Offsets of texts are four bytes a value that hardly any compression makes smaller, and most integers use one or two
 of their eight. Narrowing costs a look at the least and the greatest value. What a column was stands in its field.
@@ -6,16 +7,18 @@ of their eight. Narrowing costs a look at the least and the greatest value. What
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from schemas import tokens
 from schemas.errors import Fatal
 
 _WAS: Final = b"was"
+_TOKEN: Final = b"token"
 _TEXTS: Final[dict[Any, bytes]] = {pl.String: b"string", pl.Binary: b"binary"}
 _INTEGERS: Final[dict[Any, tuple[bytes, int]]] = {  # with their bytes
     pl.Int64: (b"int64", 8),
@@ -36,6 +39,7 @@ _UNSIGNED: Final = ((pl.UInt8, 1), (pl.UInt16, 2), (pl.UInt32, 4))
 _SIGNED: Final = ((pl.Int8, 1), (pl.Int16, 2), (pl.Int32, 4))
 _MOST: Final = 2**31 - 1  # bytes that offsets of 32 bits can tell
 
+Widen = Callable[[pa.Array], pa.Array]
 Ends = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -87,6 +91,8 @@ def _lengths(series: pl.Series) -> tuple[pa.Array, Text]:
 
 def _fixed(series: pl.Series) -> tuple[pa.Array, bytes]:
     was, size = _INTEGERS.get(series.dtype, (b"", 0))
+    if series.dtype == tokens.BITS:
+        return tokens.packed(series), _TOKEN
     if not size:
         return _arrow(series), b""
     if series.null_count() == len(series):
@@ -117,23 +123,29 @@ class Narrowed:
             raise Fatal(f"a batch has {len(texts_of(fixed.schema))} columns of texts, and {len(texts)} came with it")
         held = iter(texts)
         self._names = fixed.schema.names
-        self._columns: list[tuple[pa.Array, pa.DataType | None]] = []  # with the type that is still to be given back
+        self._columns: list[tuple[pa.Array, Widen | None]] = []  # with what is still to be done
         for field, column in zip(fixed.schema, fixed.columns, strict=True):
             was = (field.metadata or {}).get(_WAS)
-            if was is not None and was not in _TYPES:
-                raise Fatal(f"a column of a batch was {was!r}, which this version does not know")
             if was in _LARGE:
                 self._columns.append((_text(column, next(held), was), None))
             else:
-                self._columns.append((column, None if was is None else _TYPES[was]))
+                self._columns.append((column, None if was is None else _widening(was)))
 
     def take(self, places: pa.Array | None) -> pa.Table:
         """The rows at these places, or all."""
         arrays = []
-        for column, kind in self._columns:
+        for column, widened in self._columns:
             taken = column if places is None else column.take(places)
-            arrays.append(taken if kind is None else taken.cast(kind, safe=False))
+            arrays.append(taken if widened is None else widened(taken))
         return pa.Table.from_arrays(arrays, names=self._names)
+
+
+def _widening(was: bytes) -> Widen:
+    if was == _TOKEN:
+        return tokens.texts
+    if was not in _TYPES:
+        raise Fatal(f"a column of a batch was {was!r}, which this version does not know")
+    return lambda narrowed: narrowed.cast(_TYPES[was], safe=False)
 
 
 def texts_of(schema: pa.Schema) -> tuple[int, ...]:

@@ -23,12 +23,16 @@ from schemas.task.model import Column
 
 @dataclass(frozen=True)
 class Batch:
-    """What a treatment may look at. A window is a part of endless data; a snapshot is emitted whole."""
+    """What a treatment may look at. A window is a part of endless data; a snapshot is emitted whole.
+
+    `on_its_way`: what comes out is sent as a batch, so tokens need not be written as text here (`schemas/tokens.py`).
+    """
 
     frame: pl.DataFrame
     draw: Draw
     window: bool
     others: Mapping[str, pl.DataFrame] = field(default_factory=dict)  # other tables of the task, as they came
+    on_its_way: bool = False
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ import polars as pl
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from processors.anonymize.text import text_of_matrix
+from schemas.tokens import digits
 
 KEY_BYTES = 32
 BLOCK = 16
 Words = npt.NDArray[np.uint64]  # a row of two to each block
-_HEX = np.frombuffer("".join(f"{byte:02x}" for byte in range(256)).encode(), dtype=np.uint16)
 _MASKS = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)  # the first bytes of a word
 LONG = 512  # texts of more bytes stand in by their SHA-512, so that one huge value doesn't hold up a batch
 DIGESTED = 1 << 63  # in the first block: a digest, which no text of 64 bytes can be taken for
@@ -74,11 +74,12 @@ def macs(key: bytes, texts: pl.Series) -> Words:
 
 def hexadecimal(blocks: Words, prefix: str = "") -> pl.Series:
     """Each block as 32 hexadecimal digits behind a prefix."""
-    start = prefix.encode()
-    digits = np.empty((len(blocks), len(start) + 2 * BLOCK), dtype=np.uint8)
-    digits[:, : len(start)] = np.frombuffer(start, dtype=np.uint8)
-    digits[:, len(start) :] = _HEX[np.ascontiguousarray(blocks).view(np.uint8)].view(np.uint8)
-    return text_of_matrix(digits)
+    return text_of_matrix(digits(bytes_of(blocks), prefix))
+
+
+def bytes_of(blocks: Words) -> npt.NDArray[np.uint8]:
+    """A row of sixteen to each block."""
+    return np.ascontiguousarray(blocks).view(np.uint8)
 
 
 class _Content:

@@ -124,14 +124,14 @@ class CompiledMethods:
             presence = formed.presence if presence is None else presence
         return Leaving(table, linked, {method: count for method, count in left_out.items() if count}, presence)
 
-    def apply(self, frame: pl.DataFrame, key: bytes, window: bool) -> pl.DataFrame:
+    def apply(self, frame: pl.DataFrame, key: bytes, window: bool, on_its_way: bool = False) -> pl.DataFrame:
         """The anonymized frame; `key` is the run's, and `frame` has the records' identities as `_id`.
 
         What a group's method writes stands in the frame already.
         """
         if not self.treatments:
             return frame
-        batch = Batch(frame, Draw(key, self.table, frame[IDENTITY]), window)
+        batch = Batch(frame, Draw(key, self.table, frame[IDENTITY]), window, on_its_way=on_its_way)
         return frame.with_columns(written for one in self.treatments for written in one.treat(batch))
 
 

@@ -19,20 +19,31 @@ from pydantic import Field, model_validator
 
 from processors.anonymize.preserving import preserved
 from processors.anonymize.protocol import Batch, Columns, Example, Treatment, column_of
-from processors.anonymize.randomness import hexadecimal, macs, subkey
+from processors.anonymize.randomness import Words, bytes_of, hexadecimal, macs, subkey
 from processors.anonymize.shapes import SMALLEST
 from processors.anonymize.text import text_of
 from processors.wrong_config import MisfitError
 from schemas.columns import ColumnType
 from schemas.task.model import Column, Strict
+from schemas.tokens import PREFIX, column
 
 FORMS: frozenset[ColumnType] = frozenset({"string", "int64"})
 
 
 def tokens(texts: pl.Series, key: bytes, domain: str) -> pl.Series:
     """Tokens of texts; nulls stay null."""
-    found = hexadecimal(macs(subkey(key, "token", domain), texts), "tok_").alias(texts.name)
+    found = hexadecimal(_blocks(texts, key, domain), PREFIX).alias(texts.name)
     return found.set(texts.is_null(), None) if texts.null_count() else found
+
+
+def unwritten(texts: pl.Series, key: bytes, domain: str) -> pl.Series:
+    """The same tokens, for somebody else to write as text."""
+    missing = texts.is_null().to_numpy() if texts.null_count() else None
+    return column(texts.name, bytes_of(_blocks(texts, key, domain)), missing)
+
+
+def _blocks(texts: pl.Series, key: bytes, domain: str) -> Words:
+    return macs(subkey(key, "token", domain), texts)
 
 
 class Tokenize:
@@ -98,7 +109,9 @@ class Tokenize:
 
         def treat(batch: Batch) -> list[pl.Expr | pl.Series]:
             texts = batch.frame.select(text_of(pl.col(name), columns[name].type) for name in config.columns)
-            return [_written(column, batch.draw.key, config) for column in texts]
+            if batch.on_its_way and config.format == "token":
+                return [unwritten(values, batch.draw.key, config.domain) for values in texts]
+            return [_written(values, batch.draw.key, config) for values in texts]
 
         return Treatment(dict.fromkeys(config.columns, "string"), treat, reads=tuple(config.columns))
 

@@ -41,7 +41,7 @@ def named(table: str, pieces: Iterator[Piece]) -> Iterator[tuple[str, int, bytes
 
 def _prepared(upserts: pl.DataFrame, gone: pl.DataFrame, table: OutputPlan, info: RunInfo, first: bool) -> pl.DataFrame:
     rows = upserts.with_columns(identities(upserts.get_column(IDENT), table.name, info.key).alias(IDENTITY))
-    out = table.methods.apply(rows, info.key, info.mode == "continuous")
+    out = table.methods.apply(rows, info.key, info.mode == "continuous", on_its_way=True)
     out = out.select(IDENTITY, SOURCE, CHANGED, *table.output)
     if first:
         return out

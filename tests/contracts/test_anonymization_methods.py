@@ -9,6 +9,7 @@ import processors.anonymize
 from processors.anonymize.protocol import Anonymization, Batch, Example
 from processors.anonymize.randomness import Draw
 from processors.anonymize.runner import CompiledMethods, compile_methods
+from schemas import batch
 from schemas.columns import IDENTITY, polars_type
 from schemas.discovery import discover
 from schemas.task.model import Column, Method
@@ -79,13 +80,13 @@ def test_keeps_rows_order_and_other_columns(name: str, example: Example, window:
 @every_example
 def test_writes_the_types_it_declares(name: str, example: Example) -> None:
     methods, frame = setting(name, example)
-    for batch in (
+    for given in (
         frame,
         frame.clear(),
         frame.with_columns(pl.lit(None).cast(frame[c].dtype).alias(c) for c in example.columns),
     ):
-        out = anonymized(methods, batch, window=methods.group is not None)
-        assert out.height in ([batch.height, 0] if methods.group else [batch.height])
+        out = anonymized(methods, given, window=methods.group is not None)
+        assert out.height in ([given.height, 0] if methods.group else [given.height])
         assert set(methods.output_columns) == set(out.columns) - {IDENTITY}
         for column, kind in methods.output_columns.items():
             assert out[column].dtype == polars_type(kind)
@@ -102,6 +103,18 @@ def test_reads_no_more_than_it_says(name: str, example: Example) -> None:
         seen = formed.select(*one.reads, IDENTITY)
         written = seen.with_columns(one.treat(Batch(seen, Draw(KEY, "t", seen[IDENTITY]), False)))
         assert written.select(*one.outputs).equals(out.select(*one.outputs))
+
+
+@every_example
+@pytest.mark.parametrize("rows", [slice(None), slice(1, None), slice(0, 0)])
+def test_what_is_sent_arrives_as_the_same(name: str, example: Example, rows: slice) -> None:
+    methods, frame = setting(name, example)
+    formed, _ = methods.form(frame, frame[IDENTITY], KEY, False)
+    sent = methods.apply(formed[rows], KEY, False, on_its_way=True)
+    expected = methods.apply(formed[rows], KEY, False)
+    arrived = batch.decode(batch.encode(sent))
+    assert arrived.schema == expected.schema
+    assert arrived.equals(expected)
 
 
 @every_example

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas import batch, tokens
 from schemas.errors import Fatal
-from schemas.narrow import narrow, widen
+from schemas.narrow import Narrowed, narrow, widen
 
 ENDS = [edge for bits in (0, 7, 8, 15, 16, 31, 32, 63, 64) for edge in (2**bits - 1, 2**bits, 2**bits + 1)]
 EDGES = sorted({sign * edge for edge in ENDS for sign in (1, -1)})
@@ -85,6 +87,33 @@ def test_a_column_of_nothing_takes_no_room() -> None:
     )
     assert narrow(frame).fixed.nbytes == 0
     assert back(frame).equals(frame)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.none() | st.binary(min_size=16, max_size=16), max_size=6), st.integers(0, 3), st.booleans())
+def test_tokens_come_back_as_text(values: list[bytes | None], skipped: int, pick: bool) -> None:
+    whole = [bytes(16)] * skipped + values
+    blocks = np.frombuffer(b"".join(value or b"?" * 16 for value in whole), dtype=np.uint8).reshape(-1, 16)
+    missing = np.array([value is None for value in whole], dtype=np.bool_)
+    frame = pl.DataFrame([tokens.column("a", blocks, missing if missing.any() else None)])[skipped:]
+    assert frame.schema == {"a": tokens.BITS}
+    expected = [None if value is None else f"tok_{value.hex()}" for value in values]
+    fixed, texts = narrow(frame)
+    assert fixed.schema.field(0).type.byte_width == 16
+    assert texts == []
+    assert widen(fixed, []).column(0).to_pylist() == expected
+    assert back(frame).schema == {"a": pl.String}
+    if pick and values:
+        last = [len(values) - 1]
+        assert Narrowed(fixed, []).take(pa.array(last)).column(0).to_pylist() == expected[-1:]
+    (sent,) = batch.decode(batch.encode(frame)).iter_columns()
+    assert sent.to_list() == expected
+
+
+def test_tokens_of_another_size_are_refused() -> None:
+    field = pa.field("a", pa.binary(8), metadata={"was": "token"})
+    with pytest.raises(Fatal, match=r"tokens that are fixed_size_binary\[8\], and they are fixed_size_binary\[16\]"):
+        widen(pa.RecordBatch.from_arrays([pa.array([bytes(8)], pa.binary(8))], schema=pa.schema([field])), [])
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
