@@ -35,7 +35,6 @@ class ControlFeed(threading.Thread):
                 "group.id": "metal-control",  # asked for by the client; never joined, never committed
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 100,
             }
         )
         consumer.assign([TopicPartition(topics.CONTROL.name, 0, 0)])
