@@ -203,6 +203,7 @@ _SETTINGS: Final = {
     "max.poll.interval.ms": 300_000,
     "fetch.message.max.bytes": topics.MAX_MESSAGE,
     "queued.max.messages.kbytes": 16_384,
+    "fetch.wait.max.ms": 200,  # what is resumed, too, waits for a fetch that is on its way
     "fetch.queue.backoff.ms": 20,  # what is fetched is taken at once: nothing waits a second for room
     "topic.metadata.refresh.interval.ms": 10_000,
 }
