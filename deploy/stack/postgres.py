@@ -27,7 +27,6 @@ SETTINGS = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "max_connections": "100",
-    "shared_buffers": "512MB",
     "work_mem": "32MB",
     "maintenance_work_mem": "256MB",
     "effective_cache_size": "2GB",
@@ -75,7 +74,8 @@ def prepare(layout: Layout, secret: Credentials, port: int) -> list[str]:
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         _create(folder, data, secret)
-    settings = {**SETTINGS, "port": str(port), "max_wal_size": _wal_size(folder)}
+    sizes = {"shared_buffers": buffers(memory()), "max_wal_size": _wal_size(folder)}
+    settings = {**SETTINGS, **sizes, "port": str(port)}
     if _accepts(data, "wal_compression=lz4"):
         settings["wal_compression"] = "lz4"
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -114,6 +114,20 @@ def _accepts(data: Path, setting: str) -> bool:
     """Whether this build knows the setting's value."""
     asked = [str(binaries() / "postgres"), "-D", str(data), "-c", setting, "-C", setting.partition("=")[0]]
     return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+def memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Bytes of the machine, or of the container that this runs in."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(machine, int(limit.read_text()))
+    except (OSError, ValueError):  # there is none, or it is "max"
+        return machine
+
+
+def buffers(memory: int) -> str:
+    """A sixteenth of the memory. A large run's pages that find no room are copied into the page cache while it runs."""
+    return f"{max(128, min(768, memory // 16 >> 20))}MB"
 
 
 def _wal_size(folder: Path) -> str:

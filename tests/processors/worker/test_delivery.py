@@ -10,13 +10,14 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.worker.delivery import StrictConsumer, StrictTransport, ordered
+from processors.worker.delivery import WAIT_MS, StrictConsumer, StrictThread, StrictTransport, ordered
 from processors.worker.producer import BulkProducer
 from tests.processors.worker.loose import PLACE, Log, Loose, Message
 
@@ -225,6 +226,16 @@ def test_recovery_still_seeks_before_it_lets_messages_flow() -> None:
         text.index(what) for what in ("on_recovery_completed(\n", "perform_seek()", "resume_flow()")
     )
     assert callbacks < seek < resume
+
+
+def test_a_fetch_waits_as_long_as_we_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust has no setting for it, and aiokafka takes it when the consumer starts."""
+    assert "fetch_max_wait_ms=1500" in inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    made = SimpleNamespace(_fetch_max_wait_ms=1500)
+    monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: made)
+    consumer = object.__new__(StrictThread)._create_worker_consumer(None)
+    assert consumer._fetch_max_wait_ms == WAIT_MS
 
 
 def test_the_transport_is_made_of_ours() -> None:
