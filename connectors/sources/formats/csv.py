@@ -70,7 +70,7 @@ class CsvDecoder:
         self._context = context
         self._dialect = Dialect(options.delimiter, options.quote)
         self._texts = TextOptions(options.allow_nan, tuple(options.date_formats), tuple(options.timestamp_formats))
-        self._odd = False  # whether the last block had records of another number of fields: the next one may, too
+        self._odd = False  # whether the last block had what is cut exactly alone: the next one may, too
 
     def layout(self, window: Window) -> Layout | None:
         """None as long as a followed file has no whole header."""
@@ -195,17 +195,17 @@ class CsvDecoder:
             frame = cut_quickly(data, records, fields)
             if frame is not None:
                 return frame, kept, refused
-        self._refuse_no_text(data, records, refused)
+        no_text = self._refuse_no_text(data, records, refused)
         text: bytes | memoryview = memoryview(data)[: records.size]
         if refused.rows or records.broken:
             kept = np.delete(kept, list(refused.rows))
             spans = zip(records.starts[kept].tolist(), records.ends[kept].tolist(), strict=True)
             text = b"".join(data[start:end] + b"\n" for start, end in spans)
-        self._odd = False
+        self._odd = no_text
         if not len(kept):
             return pl.DataFrame(schema=dict.fromkeys(layout.found, pl.String())), kept, refused
         frame, odd = cut_exactly(text, fields)
-        self._odd = bool(odd)
+        self._odd = no_text or bool(odd)
         for row, count in odd.items():
             refused.rows[int(kept[row])] = (None, f"the record has {count} fields, not {fields.count}")
         return frame, np.delete(kept, list(odd)), refused
@@ -218,11 +218,14 @@ class CsvDecoder:
             refused.add(None, f"the record is longer than {limit} bytes", pl.Series(too_long))
         return refused
 
-    def _refuse_no_text(self, data: bytes, records: Records, refused: Refusals) -> None:
-        if not is_utf8(memoryview(data)[: records.size]):
-            spans = zip(records.starts.tolist(), records.ends.tolist(), strict=True)
-            bad = [row for row, (start, end) in enumerate(spans) if not is_utf8(data[start:end])]
-            refused.add(None, "the record is not valid UTF-8", pl.Series(bad, dtype=pl.Int64))
+    def _refuse_no_text(self, data: bytes, records: Records, refused: Refusals) -> bool:
+        """Whether there is any."""
+        if is_utf8(memoryview(data)[: records.size]):
+            return False
+        spans = zip(records.starts.tolist(), records.ends.tolist(), strict=True)
+        bad = [row for row, (start, end) in enumerate(spans) if not is_utf8(data[start:end])]
+        refused.add(None, "the record is not valid UTF-8", pl.Series(bad, dtype=pl.Int64))
+        return True
 
 
 def _wrong(label: str, line: int, wrong: str, right: str) -> InvalidInput:

@@ -55,6 +55,8 @@ def ahead(words: Words) -> Words:
 def places(words: Words) -> Numbers:
     """All of them."""
     at = np.flatnonzero(words)
+    if 2 * len(at) > len(words):  # most words have some: their own numbers tell where they are
+        return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_))
     bits = np.flatnonzero(np.unpackbits(words[at].view(np.uint8), bitorder="little").view(np.bool_))
     found: Numbers = at[bits // _WORD] * _WORD + bits % _WORD
     return found

@@ -34,7 +34,7 @@ def counted(data: bytes, dialect: Dialect, final: bool, limit: int) -> Records |
     if final and len(quotes) % 2 == 1:
         return None
     lines = _Lines(data, held, final)
-    among, record, found = _quoted(lines.ends, quotes)
+    among, record, found = _quoted(lines, quotes)
     cut = len(data) if final else (lines.end(found - 1, record) + 1 if found else 0)
     inside = quotes[: np.searchsorted(quotes, cut)]
     if quoting and not (cut and dialect.well_placed(held, inside)):
@@ -95,12 +95,18 @@ class _Lines:
         """Whether there is a line of nothing outside quotes."""
         first = behind(self._bits)
         put(first, 0, True)
-        found = places(first & self._any)
+        empty = first & self._any
+        if not len(quotes):  # then the first one tells, and there may be many
+            empty = empty[: int((empty != 0).argmax()) + 1]
+        found = places(empty)
         return bool((np.searchsorted(quotes, found[found < size]) % 2 == 0).any())
+
+    def places(self) -> Numbers:
+        return places(self._bits)
 
     def spans(self, among: Numbers, found: int) -> tuple[Numbers, Numbers]:
         """Where records begin and end, without those of their line ends that are within quotes."""
-        ends = np.delete(places(self._bits), among)[:found]
+        ends = np.delete(self.places(), among)[:found]
         starts = np.zeros_like(ends)
         starts[1:] = ends[:-1] + 1
         if self._returns:
@@ -109,13 +115,17 @@ class _Lines:
         return starts, ends
 
 
-def _quoted(ends: Counted, quotes: Numbers) -> tuple[Numbers, Numbers, int]:
+def _quoted(lines: _Lines, quotes: Numbers) -> tuple[Numbers, Numbers, int]:
     """Of each line end within quotes its number among all, and that of the record it stands in; how many are outside.
 
-    A quote that is not closed has all that follows in it, of which nothing is told.
+    A quote that is not closed has all that follows in it, and nothing is told of that. The fewer, quotes or line ends,
+    are looked up among the others.
     """
-    before = ends.before(quotes)
-    total = ends.total
+    total = lines.ends.total
+    if len(quotes) > total:
+        among = np.flatnonzero(np.searchsorted(quotes, lines.places()) % 2 == 1)
+        return among, among - np.arange(len(among)), total - len(among)
+    before = lines.ends.before(quotes)
     if len(quotes) % 2 == 1:
         total = int(before[-1])
         before = before[:-1]
