@@ -25,8 +25,10 @@ class Topic:
     settings: dict[str, str] = field(default_factory=dict)
 
 
-# Bytes of a segment of a stage topic. Logs are deleted by segments, so they are small, and above the largest message.
+# Bytes of a log's segment. Logs are trimmed by segments, so they are small, and above the largest message. A broker
+# notes a place every 4 KiB at most, in twelve bytes; whatever its files for that hold beyond is read and thrown away.
 SEGMENT: Final = 2 * MAX_MESSAGE
+_SEGMENTS = {"segment.bytes": str(SEGMENT), "segment.index.bytes": str(SEGMENT // 4096 * 16)}
 
 
 def _stage(name: str, retention: int) -> Topic:
@@ -35,15 +37,22 @@ def _stage(name: str, retention: int) -> Topic:
         settings={
             "cleanup.policy": "delete",
             "retention.ms": str(retention),
-            "segment.bytes": str(SEGMENT),
+            **_SEGMENTS,
             "segment.ms": str(HOUR // 4),
         },
     )
 
 
 _COMPACT = {"cleanup.policy": "compact", "segment.ms": str(HOUR // 4), "min.cleanable.dirty.ratio": "0.1"}
-# Most entries are gone when their run is: what is compacted while it goes on is copied for nothing.
-_STATE = {**_COMPACT, "min.compaction.lag.ms": str(HOUR // 12)}
+_STATE = {
+    **_COMPACT,
+    **_SEGMENTS,
+    # Most entries are gone when their run is: what is compacted while it goes on is copied for nothing.
+    "min.compaction.lag.ms": str(HOUR // 12),
+    # Nothing goes by its age. But of a topic that is compacted alone, nobody may delete what is over.
+    "cleanup.policy": "compact,delete",
+    "retention.ms": "-1",
+}
 
 EXTRACTED: Final = _stage("metal.extracted", 24 * HOUR)
 CLEANSED: Final = _stage("metal.cleansed", 24 * HOUR)

@@ -1,4 +1,4 @@
-"""Clears up behind runs: ends those whose retention is over, scrubs destroyed keys, trims the stage topics."""
+"""Clears up behind runs: ends those whose retention is over, scrubs destroyed keys, trims the topics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from control_api.actions import transitions
+from control_api.api.changelogs import Changelogs
 from control_api.api.leader import Leader
 from control_api.api.metrics import Metrics
 from control_api.api.trim import trim
@@ -47,6 +48,7 @@ class Janitor(Leader):
         self._hours = hours
         self._every = every
         self._scrubbed = -1
+        self._changelogs = Changelogs()
 
     def work(self, conn: Connection) -> None:
         due = 0.0
@@ -73,7 +75,7 @@ class Janitor(Leader):
 
     def _trim(self, conn: Connection) -> None:
         started = time.monotonic()
-        for topic, count in trim(conn, self._kafka).items():
+        for topic, count in trim(conn, self._kafka, self._changelogs).items():
             self._metrics.trimmed.labels(topic).inc(count)
             log.info("trimmed", topic=topic, messages=count, seconds=round(time.monotonic() - started, 3))
 

@@ -1,42 +1,48 @@
-"""Deletes from stage topics what nobody will read again. What is left of an ended run has no key anyway.
+"""Deletes from topics what nobody will read again. What is left of an ended run has no key anyway.
 
-Never beyond what a stage has acknowledged, so a reader never finds the log beginning behind where it stands; and while
-a run is open, never beyond what a lane would be read back from.
+Of stage topics never beyond what a stage has acknowledged, so a reader never finds the log beginning behind where it
+stands; and while a run is open, never beyond what a lane would be read back from. Of changelogs never beyond what a run
+may have written that is open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, Final, Literal
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
-from control_api.store import retention
+from control_api.api.changelogs import Changelogs, Place
+from control_api.store import retention, runs
 from control_api.store.db import Connection
 from schemas.errors import Retriable
-from schemas.topics import CLEANSED, DEADLETTER, EXTRACTED, OUTBOX, RELATED
+from schemas.topics import CLEANSED, DEADLETTER, EXTRACTED, MERGE_STATE, OUTBOX, RELATE_STATE, RELATED
+
+log = structlog.get_logger()
 
 GROUP: Final = "metal"  # of the workers
 _BY_WORKERS: Final = (EXTRACTED.name, CLEANSED.name, RELATED.name)
 _BY_REVIEW: Final = (OUTBOX.name, DEADLETTER.name)
+_STATE: Final = (MERGE_STATE.name, RELATE_STATE.name)
 _SECONDS: Final = 30.0  # a broker that has just come up takes a while to load what groups have acknowledged
 
 
-Place = tuple[str, int]
-
-
-def trim(conn: Connection, kafka: dict[str, Any]) -> dict[str, int]:
+def trim(conn: Connection, kafka: dict[str, Any], changelogs: Changelogs) -> dict[str, int]:
     """How many messages went, by topic."""
     admin = AdminClient({**kafka, "log_level": 3})
     try:
-        places = _places(admin)
+        places = _places(admin, _BY_WORKERS)
         bounds = _acknowledged(conn, kafka, places)
         if retention.any_open(conn):  # asked after the offsets: what is below them was there before
             partitions = sum(place.topic == EXTRACTED.name for place in places)
             _spare(bounds, retention.needed_by_lanes(conn, partitions))
-        low = _low(admin, list(bounds))
+        ends = _offsets(admin, _places(admin, _STATE), "latest")
+        bounds |= changelogs.over(ends, {run.run for run in runs.open_runs(conn)})
+        low = _offsets(admin, [TopicPartition(*at) for at in bounds], "earliest")
         wanted = [TopicPartition(*at, bound) for at, bound in bounds.items() if bound > low.get(at, bound)]
         return _delete(admin, wanted, low) if wanted else {}
     except KafkaException as error:
@@ -59,10 +65,9 @@ def _acknowledged(conn: Connection, kafka: dict[str, Any], places: list[TopicPar
     return bounds
 
 
-def _places(admin: AdminClient) -> list[TopicPartition]:
-    """The partitions that workers read."""
+def _places(admin: AdminClient, topics: Iterable[str]) -> list[TopicPartition]:
     known = admin.list_topics(timeout=_SECONDS).topics
-    return [TopicPartition(topic, at) for topic in _BY_WORKERS if topic in known for at in known[topic].partitions]
+    return [TopicPartition(topic, at) for topic in topics if topic in known for at in known[topic].partitions]
 
 
 def _spare(bounds: dict[Place, int], needed: Mapping[int, int]) -> None:
@@ -72,11 +77,11 @@ def _spare(bounds: dict[Place, int], needed: Mapping[int, int]) -> None:
             bounds[place] = min(bounds[place], offset)
 
 
-def _low(admin: AdminClient, places: list[Place]) -> dict[Place, int]:
+def _offsets(admin: AdminClient, places: list[TopicPartition], end: Literal["earliest", "latest"]) -> dict[Place, int]:
     if not places:
         return {}
     spec: Any = vars(kafka_admin)["OffsetSpec"]  # exported, though not by the package's types
-    asked = {TopicPartition(*at): spec.earliest() for at in places}
+    asked = dict.fromkeys(places, getattr(spec, end)())
     futures = admin.list_offsets(asked, request_timeout=_SECONDS)
     return {(at.topic, at.partition): future.result().offset for at, future in futures.items()}
 
@@ -84,6 +89,19 @@ def _low(admin: AdminClient, places: list[Place]) -> dict[Place, int]:
 def _delete(admin: AdminClient, wanted: list[TopicPartition], low: dict[Place, int]) -> dict[str, int]:
     gone: dict[str, int] = {}
     for at, future in admin.delete_records(wanted, request_timeout=_SECONDS).items():
-        begins = future.result().low_watermark
+        try:
+            begins = future.result().low_watermark
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.POLICY_VIOLATION:
+                raise
+            _refused(at.topic)
+            continue
         gone[at.topic] = gone.get(at.topic, 0) + begins - low[at.topic, at.partition]
     return gone
+
+
+@cache
+def _refused(topic: str) -> None:
+    """Said once: a topic that an earlier version has made is compacted all the same."""
+    right = "set its cleanup.policy to compact,delete and its retention.ms to -1"
+    log.warning("the topic's policy lets nobody trim it: what is over stays longer", topic=topic, right=right)

@@ -127,7 +127,7 @@ def memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
 
 def buffers(memory: int) -> str:
     """A sixteenth of the memory. A large run's pages that find no room are copied into the page cache while it runs."""
-    return f"{max(128, min(768, memory // 16 >> 20))}MB"
+    return f"{max(128, min(1024, memory // 16 >> 20))}MB"
 
 
 def _wal_size(folder: Path) -> str:

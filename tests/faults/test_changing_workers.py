@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import shutil
 import time
+from operator import gt
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
+from processors.worker.ledger import Name
+from schemas.topics import MERGE_STATE
 from tests.faults.feeds import Family
 from tests.faults.fixtures import People
 from tests.faults.inject import put_out, stopped
-from tests.faults.rig import QUICK, Rig
+from tests.faults.rig import QUICK, Rig, eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults]
 
@@ -34,6 +39,53 @@ def test_one_three_one_with_local_state_wiped(rig: Rig, tmp_path: Path, fault_se
                 _wipe(rig)
     family.feed(1)
     rig.settles(run, lambda: family.oracle(task), seconds=120)
+
+
+def _begins(rig: Rig) -> list[int]:
+    """Where the changelog of the merge begins, by partition."""
+    consumer = Consumer({**rig.ends.kafka.confluent(), "group.id": "test"})
+    places = [TopicPartition(MERGE_STATE.name, partition) for partition in range(8)]
+    found = [consumer.get_watermark_offsets(place, timeout=20, cached=False)[0] for place in places]
+    consumer.close()
+    return found
+
+
+def _files(rig: Rig, run: str) -> int:
+    """Local files of a run, of all workers."""
+    names = (path.stem for path in (rig.home / "state").glob("*/*/*/*.seg"))
+    return sum(Name.parse(base64.urlsafe_b64decode(name)).run == run for name in names)
+
+
+def test_state_whose_log_was_trimmed_meanwhile(rig: Rig, tmp_path: Path, fault_seed: int) -> None:
+    """What is over is gone from the changelogs. A worker comes back that stands before that, then one without state."""
+    family = Family(tmp_path, seed=fault_seed)
+    family.step(3_000)
+    first, second = (family.task(name, epoch=0.5, partitions=8) for name in ("before", "behind"))
+    rig.scale(worker=2)
+    try:
+        before = _begins(rig)
+        over = rig.start(first)
+        family.feed(3)
+        rig.settles(over, lambda: family.oracle(first), seconds=120)
+        rig.scale(worker=1)
+        left = _files(rig, over)
+        family.feed(2)
+        rig.call("POST", f"/runs/{over}/stop", {})
+        eventually(lambda: all(map(gt, _begins(rig), before)), 40, "the changelog is trimmed")
+        run = rig.start(second)
+        family.feed(2)
+        assert left > 0
+        rig.scale(worker=2)  # with files of before, which stand behind where the log begins
+        family.feed(4)
+        rig.settles(run, lambda: family.oracle(second), seconds=120)
+        eventually(lambda: _files(rig, over) == 0, 60, "what is left of the run that is over goes")
+        rig.scale(worker=0)
+        _wipe(rig)
+        rig.scale(worker=1)
+        family.feed(1)
+        rig.settles(run, lambda: family.oracle(second), seconds=120)
+    finally:
+        rig.scale(worker=1)
 
 
 def test_workers_join_and_leave_a_snapshot(rig: Rig, large: People) -> None:

@@ -26,8 +26,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from deploy.stack import Endpoints
+from processors.worker.ledger import Name
 from schemas import headers
 from schemas.headers import Header
+from schemas.topics import MERGE_STATE
 
 pytestmark = pytest.mark.stack
 
@@ -202,12 +204,12 @@ def fault(kind: str, workers: Workers, chance: random.Random) -> None:
         workers.join()
 
 
-def wait(until: Callable[[], bool], seconds: float) -> bool:
+def wait(until: Callable[[], bool], seconds: float, every: float = 0.2) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if until():
             return True
-        time.sleep(0.2)
+        time.sleep(every)
     return until()
 
 
@@ -216,7 +218,7 @@ def rig(stack: Endpoints, folder: Path) -> Iterator[tuple[Workers, Acknowledged,
     kafka = stack.kafka.confluent()
     name = f"delivery-{uuid4().hex[:8]}"
     admin = AdminClient(kafka)
-    state = NewTopic(f"{name}-state-changelog", PARTITIONS, 1, config={"cleanup.policy": "compact"})
+    state = NewTopic(f"{name}-state-changelog", PARTITIONS, 1, config=MERGE_STATE.settings)
     for future in admin.create_topics([NewTopic(name, PARTITIONS, 1), state]).values():
         future.result()
     environment = {**os.environ, "METAL_TEST_KAFKA": json.dumps(asdict(stack.kafka)), "PYTHONPATH": str(ROOT)}
@@ -282,3 +284,30 @@ def test_partitions_take_turns(stack: Endpoints, tmp_path: Path) -> None:
 
 def _of_handler(line: list[str]) -> bool:
     return line[0] == "h"
+
+
+def test_a_log_that_is_trimmed_while_it_is_read_back_does_not_stop_a_worker(stack: Endpoints, tmp_path: Path) -> None:
+    """As the janitor does when a run is over: all but the last entry goes, also what recovery waits for."""
+    kafka = stack.kafka.confluent()
+    with rig(stack, tmp_path) as (workers, acknowledged, load):
+        log = f"{workers.topic}-state-changelog"
+        producer, value = Producer({**kafka, "compression.type": "none"}), os.urandom(400_000)
+        for n in range(60):
+            for partition in range(PARTITIONS):
+                producer.produce(log, value, Name("run", "table", n, n).key(), partition)
+        assert producer.flush(60) == 0
+        for partition in range(PARTITIONS):
+            load.send(partition, 20)
+        ends = load.end()
+        workers.join()
+        state = tmp_path / "1" / "state"
+        assert wait(lambda: any(state.glob("*/*.seg")), 40, every=0.005), "recovery does not begin"
+        workers.running[0].send_signal(signal.SIGSTOP)
+        assert len(list(state.glob("*/*.seg"))) < 59 * PARTITIONS, "it was over before the log was trimmed"
+        spared = [TopicPartition(log, partition, 59) for partition in range(PARTITIONS)]
+        admin = AdminClient(kafka)
+        for future in admin.delete_records(spared).values():
+            future.result()
+        workers.running[0].send_signal(signal.SIGCONT)
+        assert wait(lambda: acknowledged.now() == ends, CALM)
+        assert workers.running[0].poll() is None

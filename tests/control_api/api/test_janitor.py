@@ -7,9 +7,11 @@ from typing import Any
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from connectors.topics_admin import ensure_topics
 from control_api.actions import transitions
+from control_api.api.changelogs import Changelogs
 from control_api.api.janitor import Janitor, retention_hours
 from control_api.api.metrics import Metrics
 from control_api.api.trim import GROUP, trim
@@ -18,7 +20,7 @@ from control_api.store.db import Connection
 from control_api.store.outbox import TablePlan
 from deploy.stack import Endpoints
 from schemas.errors import InvalidInput, NotFound
-from schemas.topics import EXTRACTED, OUTBOX, partition_of
+from schemas.topics import EXTRACTED, MERGE_STATE, OUTBOX, partition_of
 from tests.control_api.waiting import until
 
 NewRun = Callable[..., str]
@@ -35,7 +37,7 @@ def fill(kafka: dict[str, Any], topic: str, partition: int, count: int = 10) -> 
     """Adds messages; the offset behind the last of them."""
     producer = Producer(kafka)
     for _ in range(count):
-        producer.produce(topic, value=b"x", partition=partition)
+        producer.produce(topic, key=b"x", value=b"x", partition=partition)
     assert producer.flush(20) == 0
     return bounds(kafka, topic, partition)[1]
 
@@ -51,6 +53,13 @@ def acknowledge(kafka: dict[str, Any], topic: str, partition: int, offset: int) 
     consumer = Consumer({**kafka, "group.id": GROUP, "enable.auto.commit": False})
     consumer.commit(offsets=[TopicPartition(topic, partition, offset)], asynchronous=False)
     consumer.close()
+
+
+def alter(admin: AdminClient, topic: str, name: str, value: str) -> None:
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(20)
 
 
 def consumed(conn: Connection, partition: int, offset: int) -> None:
@@ -148,11 +157,57 @@ def test_with_no_run_open_everything_acknowledged_goes(conn: Connection, kafka: 
     acknowledge(kafka, EXTRACTED.name, 0, end - 2)
     stored = fill(kafka, OUTBOX.name, 0)
     consumed(conn, 0, stored)
-    gone = trim(conn, kafka)
+    gone = trim(conn, kafka, Changelogs())
     assert gone[EXTRACTED.name] >= 8
     assert bounds(kafka, EXTRACTED.name, 0) == (end - 2, end)
     assert bounds(kafka, OUTBOX.name, 0) == (stored, stored)
-    assert trim(conn, kafka) == {}
+    assert trim(conn, kafka, Changelogs()) == {}
+
+
+def test_of_a_changelog_goes_what_was_there_before_an_open_run_began(
+    conn: Connection, kafka: dict[str, Any], new_run: NewRun
+) -> None:
+    changelogs = Changelogs()
+    over = fill(kafka, MERGE_STATE.name, 1)
+    trim(conn, kafka, changelogs)
+    assert bounds(kafka, MERGE_STATE.name, 1) == (over - 1, over)
+    first = new_run()
+    of_first = fill(kafka, MERGE_STATE.name, 1)
+    trim(conn, kafka, changelogs)
+    new_run("small-bbbbbbbb")
+    of_both = fill(kafka, MERGE_STATE.name, 1)
+    trim(conn, kafka, changelogs)
+    assert bounds(kafka, MERGE_STATE.name, 1) == (over - 1, of_both)
+    transitions.mark_prepared(conn, "me", first)
+    trim(conn, kafka, changelogs)
+    assert bounds(kafka, MERGE_STATE.name, 1)[0] == over - 1  # it may be asked for corrections still
+    transitions.end_run(conn, "me", first)
+    trim(conn, kafka, changelogs)
+    assert bounds(kafka, MERGE_STATE.name, 1) == (of_first - 1, of_both)
+
+
+def test_a_changelog_that_an_earlier_version_has_made_is_left_to_compaction(
+    conn: Connection, kafka: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    admin, policy = AdminClient(kafka), MERGE_STATE.settings["cleanup.policy"]
+    end = fill(kafka, MERGE_STATE.name, 2)
+    stored = fill(kafka, OUTBOX.name, 2)
+    consumed(conn, 2, stored)
+    alter(admin, MERGE_STATE.name, "cleanup.policy", "compact")
+    try:
+        before = bounds(kafka, MERGE_STATE.name, 2)
+        for _ in range(2):
+            gone = trim(conn, kafka, Changelogs())
+            assert MERGE_STATE.name not in gone
+        assert bounds(kafka, MERGE_STATE.name, 2) == before
+        assert bounds(kafka, OUTBOX.name, 2) == (stored, stored)
+        told = capsys.readouterr().out
+        assert told.count(MERGE_STATE.name) == 1
+        assert "set its cleanup.policy to compact,delete" in told
+    finally:
+        alter(admin, MERGE_STATE.name, "cleanup.policy", policy)
+    trim(conn, kafka, Changelogs())
+    assert bounds(kafka, MERGE_STATE.name, 2) == (end - 1, end)
 
 
 def test_a_run_that_reads_in_full_is_trimmed_behind_between_two_sweeps(
@@ -191,12 +246,12 @@ def test_while_a_run_is_open_its_lanes_can_be_read_back(
     lanes.claim(conn, "a", 60, 2)
     lanes.checkpoint(conn, run, 0, 1, {"offset": ends[held] - 6}, {}, False)
     conn.commit()
-    trim(conn, kafka)
+    trim(conn, kafka, Changelogs())
     assert bounds(kafka, EXTRACTED.name, held) == (ends[held] - 5, ends[held])
     assert bounds(kafka, EXTRACTED.name, fresh)[0] <= ends[fresh] - 10  # no checkpoint: all of it may be needed
     lanes.checkpoint(conn, run, 1, 1, {}, {}, True)
     transitions.stop(conn, "me", run)
     conn.commit()
-    trim(conn, kafka)
+    trim(conn, kafka, Changelogs())
     for at, end in ends.items():
         assert bounds(kafka, EXTRACTED.name, at) == (end, end)

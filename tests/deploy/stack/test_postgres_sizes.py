@@ -20,7 +20,8 @@ GIB = 1 << 30
         (4 * GIB, "256MB"),
         (8 * GIB, "512MB"),
         (12 * GIB, "768MB"),
-        (64 * GIB, "768MB"),
+        (16 * GIB, "1024MB"),
+        (64 * GIB, "1024MB"),
     ],
 )
 def test_buffers_follow_the_memory(held: int, given: str) -> None:
