@@ -29,6 +29,7 @@ class Topic:
 # notes a place every 4 KiB at most, in twelve bytes; whatever its files for that hold beyond is read and thrown away.
 SEGMENT: Final = 2 * MAX_MESSAGE
 _SEGMENTS = {"segment.bytes": str(SEGMENT), "segment.index.bytes": str(SEGMENT // 4096 * 16)}
+_ANY_SIZE = {"retention.bytes": "-1"}  # whatever a broker's default is: that would delete what is still to be read
 
 
 def _stage(name: str, retention: int) -> Topic:
@@ -37,6 +38,7 @@ def _stage(name: str, retention: int) -> Topic:
         settings={
             "cleanup.policy": "delete",
             "retention.ms": str(retention),
+            **_ANY_SIZE,
             **_SEGMENTS,
             "segment.ms": str(HOUR // 4),
         },
@@ -52,6 +54,7 @@ _STATE = {
     # Nothing goes by its age. But of a topic that is compacted alone, nobody may delete what is over.
     "cleanup.policy": "compact,delete",
     "retention.ms": "-1",
+    **_ANY_SIZE,
 }
 
 EXTRACTED: Final = _stage("metal.extracted", 24 * HOUR)
@@ -65,7 +68,7 @@ CONTROL: Final = Topic("metal.control", partitioned=False, settings=dict(_COMPAC
 AUDIT: Final = Topic(
     "metal.audit",
     partitioned=False,
-    settings={"cleanup.policy": "delete", "retention.ms": str(30 * 24 * HOUR)},
+    settings={"cleanup.policy": "delete", "retention.ms": str(30 * 24 * HOUR), **_ANY_SIZE},
 )
 PROGRESS: Final = Topic("metal.progress", partitioned=False, settings=dict(_COMPACT))
 

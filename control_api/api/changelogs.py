@@ -15,12 +15,16 @@ class Changelogs:
 
     def __init__(self) -> None:
         self._marks: dict[frozenset[str], Mapping[Place, int]] = {}  # those open then and still -> the ends then
+        self._ends: Mapping[Place, int] = {}
 
     def over(self, ends: Mapping[Place, int], open_runs: Set[str]) -> dict[Place, int]:
         """Up to where no run is open that wrote there; `ends` must have been asked before `open_runs`.
 
         A run that is open now and was not then began behind these ends, since none that is over is opened again.
         """
+        if any(end < self._ends.get(place, 0) for place, end in ends.items()):
+            self._marks = {}  # a topic was made anew, or the broker has lost something: these say nothing any more
+        self._ends = ends
         marks, self._marks = [*self._marks.items(), (frozenset(open_runs), ends)], {}
         for runs, marked in marks:
             still = runs & open_runs

@@ -17,8 +17,9 @@ from confluent_kafka import admin as kafka_admin
 from confluent_kafka.admin import AdminClient
 
 from control_api.api.changelogs import Changelogs, Place
-from control_api.store import retention, runs
+from control_api.store import retention
 from control_api.store.db import Connection
+from control_api.store.durable import make_durable
 from schemas.errors import Retriable
 from schemas.topics import CLEANSED, DEADLETTER, EXTRACTED, MERGE_STATE, OUTBOX, RELATE_STATE, RELATED
 
@@ -28,6 +29,11 @@ GROUP: Final = "metal"  # of the workers
 _BY_WORKERS: Final = (EXTRACTED.name, CLEANSED.name, RELATED.name)
 _BY_REVIEW: Final = (OUTBOX.name, DEADLETTER.name)
 _STATE: Final = (MERGE_STATE.name, RELATE_STATE.name)
+_REFUSALS: Final = {
+    # Of a topic that an earlier version has made. With `delete` first, what is old would go while it is still needed.
+    KafkaError.POLICY_VIOLATION: "set retention.ms and retention.bytes to -1, then cleanup.policy to compact,delete",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "allow the API's user to delete on it",
+}
 _SECONDS: Final = 30.0  # a broker that has just come up takes a while to load what groups have acknowledged
 
 
@@ -35,18 +41,30 @@ def trim(conn: Connection, kafka: dict[str, Any], changelogs: Changelogs) -> dic
     """How many messages went, by topic."""
     admin = AdminClient({**kafka, "log_level": 3})
     try:
-        places = _places(admin, _BY_WORKERS)
-        bounds = _acknowledged(conn, kafka, places)
-        if retention.any_open(conn):  # asked after the offsets: what is below them was there before
-            partitions = sum(place.topic == EXTRACTED.name for place in places)
-            _spare(bounds, retention.needed_by_lanes(conn, partitions))
+        gone = _cut(conn, admin, _done_with(conn, kafka, admin))
         ends = _offsets(admin, _places(admin, _STATE), "latest")
-        bounds |= changelogs.over(ends, {run.run for run in runs.open_runs(conn)})
-        low = _offsets(admin, [TopicPartition(*at) for at in bounds], "earliest")
-        wanted = [TopicPartition(*at, bound) for at, bound in bounds.items() if bound > low.get(at, bound)]
-        return _delete(admin, wanted, low) if wanted else {}
+        return gone | _cut(conn, admin, changelogs.over(ends, retention.open_names(conn)))
     except KafkaException as error:
-        raise Retriable(f"stage topics can't be trimmed: {error}") from error
+        raise Retriable(f"topics can't be trimmed: {error}") from error
+
+
+def _done_with(conn: Connection, kafka: dict[str, Any], admin: AdminClient) -> dict[Place, int]:
+    """Up to where stage topics have been read for good."""
+    places = _places(admin, _BY_WORKERS)
+    bounds = _acknowledged(conn, kafka, places)
+    if retention.open_names(conn):  # asked after the offsets: what is below them was there before
+        partitions = sum(place.topic == EXTRACTED.name for place in places)
+        _spare(bounds, retention.needed_by_lanes(conn, partitions))
+    return bounds
+
+
+def _cut(conn: Connection, admin: AdminClient, bounds: dict[Place, int]) -> dict[str, int]:
+    low = _offsets(admin, [TopicPartition(*at) for at in bounds], "earliest")
+    wanted = [TopicPartition(*at, bound) for at, bound in bounds.items() if bound > low.get(at, bound)]
+    if not wanted:
+        return {}
+    make_durable(conn)  # invariant 2: what is deleted for what the database says must not be forgotten there
+    return _delete(admin, wanted, low)
 
 
 def _acknowledged(conn: Connection, kafka: dict[str, Any], places: list[TopicPartition]) -> dict[Place, int]:
@@ -92,16 +110,15 @@ def _delete(admin: AdminClient, wanted: list[TopicPartition], low: dict[Place, i
         try:
             begins = future.result().low_watermark
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.POLICY_VIOLATION:
+            if (right := _REFUSALS.get(error.args[0].code())) is None:
                 raise
-            _refused(at.topic)
+            _refused(at.topic, right)
             continue
         gone[at.topic] = gone.get(at.topic, 0) + begins - low[at.topic, at.partition]
     return gone
 
 
 @cache
-def _refused(topic: str) -> None:
-    """Said once: a topic that an earlier version has made is compacted all the same."""
-    right = "set its cleanup.policy to compact,delete and its retention.ms to -1"
-    log.warning("the topic's policy lets nobody trim it: what is over stays longer", topic=topic, right=right)
+def _refused(topic: str, right: str) -> None:
+    """Said once. All else is trimmed the same; what is over stays until it is compacted, or its time is over."""
+    log.warning("nobody may trim this topic: what is over stays longer", topic=topic, right=right)

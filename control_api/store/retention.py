@@ -9,7 +9,6 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from control_api.store.db import Connection
-from control_api.store.durable import make_durable
 from control_api.store.runs import OPEN
 from schemas.run import REPLAY_LANE
 from schemas.topics import partition_of
@@ -41,8 +40,10 @@ def lapsed(conn: Connection) -> list[str]:
     return [run for (run,) in rows]
 
 
-def any_open(conn: Connection) -> bool:
-    return conn.execute(f"SELECT 1 FROM metal.runs r WHERE {OPEN} LIMIT 1".encode()).fetchone() is not None
+def open_names(conn: Connection) -> set[str]:
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        rows = cursor.execute(f"SELECT r.run FROM metal.runs r WHERE {OPEN}".encode()).fetchall()
+    return {run for (run,) in rows}
 
 
 def any_in_full(conn: Connection) -> bool:
@@ -52,10 +53,9 @@ def any_in_full(conn: Connection) -> bool:
 
 
 def consumed(conn: Connection, topic: str) -> dict[int, int]:
-    """What the review writer has stored of a topic, by partition: the next offset, and that is on disk."""
+    """What the review writer has stored of a topic, by partition: the next offset. It may not be on disk yet."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute("SELECT partition, next_offset FROM metal.consumed WHERE topic = %s", (topic,)).fetchall()
-    make_durable(conn)  # invariant 2: what is deleted because it is stored must not be forgotten here
     return dict(rows)
 
 

@@ -40,6 +40,14 @@ def test_no_entry_of_an_open_run_goes_and_none_of_an_ended_one_stays_for_ever(
     assert look() == max(0, len(log) - 1)
 
 
+def test_of_a_log_that_went_back_nothing_is_remembered() -> None:
+    changelogs = Changelogs()
+    assert changelogs.over({AT: 1000}, set()) == {AT: 999}
+    assert changelogs.over({AT: 10}, {"new"}) == {}
+    assert changelogs.over({AT: 2000}, {"new"}) == {}
+    assert changelogs.over({AT: 2001}, set()) == {AT: 2000}
+
+
 def test_a_run_that_goes_on_does_not_hold_what_was_there_before_it() -> None:
     changelogs = Changelogs()
     assert changelogs.over({AT: 10}, {"first"}) == {}
