@@ -41,20 +41,20 @@ def trim(conn: Connection, kafka: dict[str, Any], changelogs: Changelogs) -> dic
     """How many messages went, by topic."""
     admin = AdminClient({**kafka, "log_level": 3})
     try:
-        gone = _cut(conn, admin, _done_with(conn, kafka, admin))
-        ends = _offsets(admin, _places(admin, _STATE), "latest")
+        known = admin.list_topics(timeout=_SECONDS).topics
+        gone = _cut(conn, admin, _done_with(conn, kafka, _places(known, _BY_WORKERS)))
+        ends = _offsets(admin, _places(known, _STATE), "latest")
         return gone | _cut(conn, admin, changelogs.over(ends, retention.open_names(conn)))
     except KafkaException as error:
         raise Retriable(f"topics can't be trimmed: {error}") from error
 
 
-def _done_with(conn: Connection, kafka: dict[str, Any], admin: AdminClient) -> dict[Place, int]:
+def _done_with(conn: Connection, kafka: dict[str, Any], places: list[TopicPartition]) -> dict[Place, int]:
     """Up to where stage topics have been read for good."""
-    places = _places(admin, _BY_WORKERS)
     bounds = _acknowledged(conn, kafka, places)
-    if retention.open_names(conn):  # asked after the offsets: what is below them was there before
-        partitions = sum(place.topic == EXTRACTED.name for place in places)
-        _spare(bounds, retention.needed_by_lanes(conn, partitions))
+    partitions = sum(place.topic == EXTRACTED.name for place in places)
+    # Asked after the offsets: what is below them was there before.
+    _spare(bounds, retention.needed_by_lanes(conn, partitions))
     return bounds
 
 
@@ -83,8 +83,7 @@ def _acknowledged(conn: Connection, kafka: dict[str, Any], places: list[TopicPar
     return bounds
 
 
-def _places(admin: AdminClient, topics: Iterable[str]) -> list[TopicPartition]:
-    known = admin.list_topics(timeout=_SECONDS).topics
+def _places(known: Mapping[str, Any], topics: Iterable[str]) -> list[TopicPartition]:
     return [TopicPartition(topic, at) for topic in topics if topic in known for at in known[topic].partitions]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import random
 import shutil
 import time
@@ -13,6 +12,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from processors.worker.ledger import Name
+from processors.worker.store import _key_of
 from schemas.topics import MERGE_STATE
 from tests.faults.feeds import Family
 from tests.faults.fixtures import People
@@ -52,8 +52,8 @@ def _begins(rig: Rig) -> list[int]:
 
 def _files(rig: Rig, worker: int, run: str) -> int:
     """A worker's local files of a run."""
-    names = (path.stem for path in (rig.home / "state" / str(worker)).glob("*/*/*.seg"))
-    return sum(Name.parse(base64.urlsafe_b64decode(name)).run == run for name in names)
+    files = (rig.home / "state" / str(worker)).glob("*/*/*.seg")
+    return sum(Name.parse(_key_of(path.name)).run == run for path in files)
 
 
 def test_state_whose_log_was_trimmed_meanwhile(rig: Rig, tmp_path: Path, fault_seed: int) -> None:

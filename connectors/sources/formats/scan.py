@@ -8,6 +8,7 @@ that follow.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -101,12 +102,13 @@ class _Lines:
         found = places(empty)
         return bool((np.searchsorted(quotes, found[found < size]) % 2 == 0).any())
 
+    @cached_property
     def places(self) -> Numbers:
         return places(self._bits)
 
     def spans(self, among: Numbers, found: int) -> tuple[Numbers, Numbers]:
         """Where records begin and end, without those of their line ends that are within quotes."""
-        ends = np.delete(self.places(), among)[:found]
+        ends = np.delete(self.places, among)[:found]
         starts = np.zeros_like(ends)
         starts[1:] = ends[:-1] + 1
         if self._returns:
@@ -123,7 +125,7 @@ def _quoted(lines: _Lines, quotes: Numbers) -> tuple[Numbers, Numbers, int]:
     """
     total = lines.ends.total
     if len(quotes) > total:
-        among = np.flatnonzero(np.searchsorted(quotes, lines.places()) % 2 == 1)
+        among = np.flatnonzero(np.searchsorted(quotes, lines.places) % 2 == 1)
         return among, among - np.arange(len(among)), total - len(among)
     before = lines.ends.before(quotes)
     if len(quotes) % 2 == 1:
